@@ -1,0 +1,330 @@
+#![no_std]
+//! The events that the eBPF programs write into the rings and user space reads.
+//!
+//! Every event starts with a [`Header`]; its `kind` says which struct the bytes are. All integers are
+//! in the machine's byte order except addresses, which are as on the wire. Structs have no implicit
+//! padding (asserted at compile time), so every byte in the ring is one that a program wrote.
+//! The two crates are built together from one source tree: there is no version field on the wire.
+
+/// Largest number of payload bytes in one [`Payload`] event; longer captures come as several events.
+pub const SLICE_BYTES: usize = 4096;
+/// Bytes of a packet that are captured once a message's capture budget is used up.
+pub const HEAD_BYTES: usize = 256;
+/// Bytes captured in full after a packet that begins an HTTP message, per direction.
+pub const CAPTURE_BUDGET_BYTES: u32 = 64 * 1024;
+/// Bytes kept of an executable's path, the ending NUL included.
+pub const PATH_BYTES: usize = 256;
+
+/// What the bytes of an event are. The discriminants are the wire's `kind`.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// [`State`]
+    State = 1,
+    /// [`Timer`]
+    Timer = 2,
+    /// [`Segment`]
+    Segment = 3,
+    /// [`Payload`]
+    Payload = 4,
+    /// [`Owner`]
+    Owner = 5,
+    /// [`Reset`]
+    Reset = 6,
+    /// [`Exec`]
+    Exec = 7,
+}
+
+/// The hook that an event or a loss belongs to; indexes the per-CPU counters.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Hook {
+    /// `inet_sock_set_state`
+    State = 0,
+    /// `timer_start`, `timer_cancel`, `timer_expire_entry` of timewait and request sockets
+    Timers = 1,
+    /// SYN, FIN and RST segments in cgroup_skb
+    Segments = 2,
+    /// HTTP payload in cgroup_skb
+    Payload = 3,
+    /// accept, send and receive in the owner's context
+    Owner = 4,
+    /// `tcp_retransmit_skb`, `tcp_retransmit_synack`
+    Retransmit = 5,
+    /// `tcp_send_reset`, `tcp_receive_reset`
+    Reset = 6,
+    /// `sched_process_exec`
+    Exec = 7,
+}
+
+impl Hook {
+    /// Every hook, in the order of the counters.
+    pub const ALL: [Hook; 8] = [
+        Hook::State,
+        Hook::Timers,
+        Hook::Segments,
+        Hook::Payload,
+        Hook::Owner,
+        Hook::Retransmit,
+        Hook::Reset,
+        Hook::Exec,
+    ];
+
+    /// The name used in `loss` records and by `tracer doctor`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Hook::State => "state",
+            Hook::Timers => "timers",
+            Hook::Segments => "segments",
+            Hook::Payload => "payload",
+            Hook::Owner => "owner",
+            Hook::Retransmit => "retransmit",
+            Hook::Reset => "reset",
+            Hook::Exec => "exec",
+        }
+    }
+}
+
+/// Per-CPU counters of one [`Hook`]: `emitted + lost` is what the hook had to tell.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HookCounters {
+    /// Events that were written into a ring.
+    pub emitted: u64,
+    /// Events that found no room in the ring.
+    pub lost: u64,
+}
+
+macro_rules! wire {
+    ($(#[$meta:meta])* $name:ident, $size:expr, { $($(#[$fmeta:meta])* $field:ident: $ty:ty),* $(,)? }) => {
+        $(#[$meta])*
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug)]
+        #[cfg_attr(feature = "user", derive(zerocopy::FromBytes, zerocopy::Immutable, zerocopy::KnownLayout, zerocopy::IntoBytes))]
+        pub struct $name { $($(#[$fmeta])* pub $field: $ty),* }
+        const _: () = assert!(core::mem::size_of::<$name>() == $size);
+    };
+}
+
+wire!(
+    /// First part of every event.
+    Header, 24, {
+        /// CLOCK_MONOTONIC in nanoseconds, when the hook ran.
+        at_ns: u64,
+        /// The socket's cookie, or 0 where it has none (yet).
+        cookie: u64,
+        /// Events of this socket that found no room so far (wraps; 0 where the socket has no storage).
+        socket_lost: u32,
+        /// A [`Kind`].
+        kind: u8,
+        /// A [`Hook`].
+        hook: u8,
+        /// The CPU the hook ran on (its low 16 bits).
+        cpu: u16,
+    }
+);
+
+wire!(
+    /// The four-tuple and namespace of a socket, seen from that socket.
+    Endpoints, 40, {
+        /// Local address; an IPv4 address is in the first four bytes.
+        local_addr: [u8; 16],
+        /// Remote address, likewise.
+        remote_addr: [u8; 16],
+        /// Local port, host order; 0 while unbound.
+        local_port: u16,
+        /// Remote port, host order.
+        remote_port: u16,
+        /// Inode number of the network namespace, 0 where it was not read.
+        netns: u32,
+    }
+);
+
+wire!(
+    /// The current task; whether it owns the socket depends on the hook (see docs/architecture.md).
+    Task, 32, {
+        /// cgroup v2 id of the task.
+        cgroup_id: u64,
+        /// Process id (tgid) in the initial pid namespace.
+        pid: u32,
+        /// Thread id.
+        tid: u32,
+        /// Name of the thread (comm), NUL-padded.
+        comm: [u8; 16],
+    }
+);
+
+wire!(
+    /// `inet_sock_set_state` of a TCP socket; `old_state != new_state`.
+    State, 152, {
+        header: Header,
+        endpoints: Endpoints,
+        task: Task,
+        /// Kernel address of the socket: ties events of a child before its cookie is its own.
+        skaddr: u64,
+        /// tcp_sock.bytes_sent: payload bytes sent, repeats included.
+        bytes_sent: u64,
+        /// tcp_sock.bytes_retrans: of those, repeats.
+        bytes_retrans: u64,
+        /// tcp_sock.bytes_received; counts 1 for a FIN (see `fin_received`).
+        bytes_received: u64,
+        /// tcp_sock.total_retrans, segments.
+        total_retrans: u32,
+        /// tcp_sock.srtt_us, shifted left by 3 as in the kernel; 0 before the first sample.
+        srtt_us_8: u32,
+        /// sk_err: a positive errno or 0.
+        sk_err: i32,
+        /// AF_INET (2) or AF_INET6 (10).
+        family: u16,
+        /// TCP state before, Linux' numbers.
+        old_state: u8,
+        /// TCP state after.
+        new_state: u8,
+        /// 1 when SOCK_DONE is set: the remote FIN was received in order.
+        fin_received: u8,
+        /// 1 when SOCK_DEAD is set: no process holds the socket any more (an orphan).
+        orphan: u8,
+        /// Zero.
+        reserved: [u8; 6],
+    }
+);
+
+/// What happened to a timer.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerOp {
+    /// `timer_start`: armed, or armed anew.
+    Start = 1,
+    /// `timer_cancel`: taken off the wheel; comes before every expiry and re-arm too.
+    Cancel = 2,
+    /// `timer_expire_entry`: its handler runs.
+    Expire = 3,
+}
+
+/// Whose timer it is.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimerOf {
+    /// An `inet_timewait_sock`.
+    TimeWait = 1,
+    /// A `request_sock` (NEW_SYN_RECV).
+    Request = 2,
+}
+
+wire!(
+    /// A timer of a timewait or request socket.
+    Timer, 80, {
+        header: Header,
+        endpoints: Endpoints,
+        /// Kernel address of the small socket.
+        skaddr: u64,
+        /// AF_INET or AF_INET6.
+        family: u16,
+        /// A [`TimerOp`].
+        op: u8,
+        /// A [`TimerOf`].
+        of: u8,
+        /// tw_substate: 5 FIN_WAIT2 or 6 TIME_WAIT; 0 for a request socket.
+        substate: u8,
+        /// Zero.
+        reserved: [u8; 3],
+    }
+);
+
+/// `direction` of segments and payload: out of this host's socket.
+pub const SENT: u8 = 1;
+/// `direction` of segments and payload: arriving for this host's socket.
+pub const RECEIVED: u8 = 2;
+
+wire!(
+    /// A TCP segment with SYN, FIN or RST, or one that was sent again.
+    Segment, 88, {
+        header: Header,
+        endpoints: Endpoints,
+        /// Sequence number, host order.
+        seq: u32,
+        /// Acknowledgement number, host order; 0 without ACK.
+        ack: u32,
+        /// Payload bytes.
+        payload_bytes: u32,
+        /// AF_INET or AF_INET6.
+        family: u16,
+        /// The flags byte of the TCP header.
+        flags: u8,
+        /// [`SENT`] or [`RECEIVED`].
+        direction: u8,
+        /// 1 when a retransmit tracepoint told of it.
+        retransmit: u8,
+        /// sk_state at that moment (10: a listener's cookie; the connection is the tuple's), 0 unknown.
+        sk_state: u8,
+        /// Zero.
+        reserved: [u8; 6],
+    }
+);
+
+wire!(
+    /// A slice of a packet's payload on a connection that speaks HTTP/1. `captured_bytes` bytes follow.
+    Payload, 88, {
+        header: Header,
+        endpoints: Endpoints,
+        /// Sequence number of the packet's first payload byte.
+        seq: u32,
+        /// Payload bytes of the whole packet.
+        packet_bytes: u32,
+        /// Where in the packet this slice starts.
+        offset_bytes: u32,
+        /// Bytes of this slice that follow.
+        captured_bytes: u32,
+        /// AF_INET or AF_INET6.
+        family: u16,
+        /// [`SENT`] or [`RECEIVED`].
+        direction: u8,
+        /// sk_state, as in [`Segment`].
+        sk_state: u8,
+        /// Zero.
+        reserved: [u8; 4],
+    }
+);
+
+wire!(
+    /// A process was seen using a socket.
+    Owner, 104, {
+        header: Header,
+        endpoints: Endpoints,
+        task: Task,
+        /// Kernel address of the socket.
+        skaddr: u64,
+    }
+);
+
+wire!(
+    /// A reset was sent or taken in by TCP.
+    Reset, 80, {
+        header: Header,
+        endpoints: Endpoints,
+        /// Kernel address of the socket, 0 where the kernel had none.
+        skaddr: u64,
+        /// `enum sk_rst_reason`, 0 where the kernel does not tell.
+        reason: u32,
+        /// AF_INET or AF_INET6.
+        family: u16,
+        /// [`SENT`] or [`RECEIVED`].
+        direction: u8,
+        /// sk_state at that moment.
+        sk_state: u8,
+    }
+);
+
+wire!(
+    /// A program was executed.
+    Exec, 288, {
+        header: Header,
+        /// Process id.
+        pid: u32,
+        /// Zero.
+        reserved: u32,
+        /// The binary's path as the kernel was given it, NUL-terminated, cut at [`PATH_BYTES`].
+        path: [u8; PATH_BYTES],
+    }
+);

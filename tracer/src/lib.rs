@@ -1,0 +1,23 @@
+//! tracer: what every TCP connection on this host is doing, from SYN to the end of TIME_WAIT.
+//!
+//! Data flows one way: hook -> [`ring`] -> [`decode`] -> [`conn`] (the tracker) and [`http`] ->
+//! [`pipeline`] -> [`record`]s -> view, recording, export. `docs/architecture.md` is the map.
+
+pub mod cli;
+pub mod conn;
+pub mod decode;
+pub mod demo;
+pub mod enrich;
+pub mod event;
+pub mod export;
+pub mod filter;
+pub mod http;
+pub mod load;
+pub mod pipeline;
+pub mod record;
+pub mod recording;
+pub mod ring;
+pub mod sanitize;
+pub mod tcp;
+pub mod time;
+pub mod tui;
