@@ -7,6 +7,7 @@ pub mod cli;
 pub mod conn;
 pub mod decode;
 pub mod demo;
+pub mod engine;
 pub mod enrich;
 pub mod event;
 pub mod export;
