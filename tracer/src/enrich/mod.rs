@@ -3,4 +3,6 @@
 //! All of it is asked of /proc and sock_diag, at the edge of the program; what comes back is plain values.
 
 pub mod netns;
+pub mod owners;
+pub mod process;
 pub mod sockets;
