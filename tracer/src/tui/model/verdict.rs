@@ -43,16 +43,22 @@ pub fn verdict(row: &Row, now: Timestamp) -> Verdict {
 }
 
 fn ended(row: &Row) -> (Cow<'static, str>, Tone) {
-    let (words, tone) = match row.connection().outcome {
-        Outcome::Graceful | Outcome::Open => (closed_by(row.closed_by()), Tone::Calm),
+    let (words, tone) = outcome(row.connection().outcome, row.closed_by());
+    (Cow::Borrowed(words), tone)
+}
+
+/// How a connection ended, in plain words.
+#[must_use]
+pub fn outcome(outcome: Outcome, who: Option<ClosedBy>) -> (&'static str, Tone) {
+    match outcome {
+        Outcome::Graceful | Outcome::Open => (closed_by(who), Tone::Calm),
         Outcome::ResetByLocal => ("reset by us", Tone::Notice),
         Outcome::ResetByRemote => ("reset by remote", Tone::Bad),
         Outcome::Refused => ("refused", Tone::Bad),
         Outcome::TimedOut => ("timed out", Tone::Bad),
         Outcome::Unreachable => ("unreachable", Tone::Bad),
         Outcome::Aborted => ("given up", Tone::Notice),
-    };
-    (Cow::Borrowed(words), tone)
+    }
 }
 
 fn closed_by(who: Option<ClosedBy>) -> &'static str {
