@@ -32,13 +32,15 @@ pub enum Output {
 pub struct Engine {
     tracker: Tracker,
     outputs: Vec<Output>,
+    tell_changed: bool,
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// An engine that knows nothing yet. `sees_segments`: SYN, FIN and RST are seen as packets.
+    /// `tell_changed`: say [`Output::Changed`].
     #[must_use]
-    pub fn new(limits: Limits, sees_segments: bool) -> Self {
-        Engine { tracker: Tracker::new(limits, sees_segments), outputs: Vec::new() }
+    pub fn new(limits: Limits, sees_segments: bool, tell_changed: bool) -> Self {
+        Engine { tracker: Tracker::new(limits, sees_segments), outputs: Vec::new(), tell_changed }
     }
 
     /// Takes in one event.
@@ -100,7 +102,7 @@ impl Engine {
     }
 
     /// The run is over: whatever is still open is told as it is.
-    pub fn finish(&mut self, sockets: &[SnapshotSocket]) {
+    pub fn finish(&mut self, sockets: &[SnapshotSocket], _now: Timestamp) {
         self.tracker.refresh_counters(sockets);
         self.collect();
         let mut ids: Vec<ConnId> = self.tracker.iter().map(|c| c.id).collect();
@@ -111,6 +113,12 @@ impl Engine {
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
         }
+    }
+
+    /// Every connection as it is now.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<record::Connection>> {
+        self.tracker.iter().map(|c| Arc::new(connection_record(c))).collect()
     }
 
     fn collect(&mut self) {
@@ -138,7 +146,9 @@ impl Engine {
     }
 
     fn tell_changed(&mut self, id: ConnId) {
-        if let Some(connection) = self.tracker.get(id) {
+        if self.tell_changed
+            && let Some(connection) = self.tracker.get(id)
+        {
             self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
         }
     }
