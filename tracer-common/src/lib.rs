@@ -158,8 +158,11 @@ wire!(
 wire!(
     /// `inet_sock_set_state` of a TCP socket; `old_state != new_state`.
     State, 152, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
+        /// The current task.
         task: Task,
         /// Kernel address of the socket: ties events of a child before its cookie is its own.
         skaddr: u64,
@@ -215,7 +218,9 @@ pub enum TimerOf {
 wire!(
     /// A timer of a timewait or request socket.
     Timer, 80, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
         /// Kernel address of the small socket.
         skaddr: u64,
@@ -240,7 +245,9 @@ pub const RECEIVED: u8 = 2;
 wire!(
     /// A TCP segment with SYN, FIN or RST, or one that was sent again.
     Segment, 88, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
         /// Sequence number, host order.
         seq: u32,
@@ -266,7 +273,9 @@ wire!(
 wire!(
     /// A slice of a packet's payload on a connection that speaks HTTP/1. `captured_bytes` bytes follow.
     Payload, 88, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
         /// Sequence number of the packet's first payload byte.
         seq: u32,
@@ -290,8 +299,11 @@ wire!(
 wire!(
     /// A process was seen using a socket.
     Owner, 104, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
+        /// The current task.
         task: Task,
         /// Kernel address of the socket.
         skaddr: u64,
@@ -301,7 +313,9 @@ wire!(
 wire!(
     /// A reset was sent or taken in by TCP.
     Reset, 80, {
+        /// First part.
         header: Header,
+        /// The four-tuple and namespace.
         endpoints: Endpoints,
         /// Kernel address of the socket, 0 where the kernel had none.
         skaddr: u64,
@@ -319,6 +333,7 @@ wire!(
 wire!(
     /// A program was executed.
     Exec, 288, {
+        /// First part.
         header: Header,
         /// Process id.
         pid: u32,
@@ -327,4 +342,104 @@ wire!(
         /// The binary's path as the kernel was given it, NUL-terminated, cut at [`PATH_BYTES`].
         path: [u8; PATH_BYTES],
     }
+);
+
+macro_rules! layout {
+    ($($(#[$meta:meta])* $field:ident),* $(,)?) => {
+        /// Where this kernel keeps what the programs read: byte offsets, resolved from BTF at load.
+        ///
+        /// rustc emits no CO-RE relocations, so the offsets reach the programs as one read-only global.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct KernelLayout {
+            /// Address of `tw_timer_handler`, 0 where unknown.
+            pub tw_timer_handler: u64,
+            /// Address of `reqsk_timer_handler`, 0 where unknown.
+            pub reqsk_timer_handler: u64,
+            $($(#[$meta])* pub $field: u32),*
+        }
+    };
+}
+
+layout!(
+    /// sock_common.skc_daddr
+    skc_daddr,
+    /// sock_common.skc_rcv_saddr
+    skc_rcv_saddr,
+    /// sock_common.skc_dport
+    skc_dport,
+    /// sock_common.skc_num
+    skc_num,
+    /// sock_common.skc_family
+    skc_family,
+    /// sock_common.skc_state
+    skc_state,
+    /// sock_common.skc_net
+    skc_net,
+    /// sock_common.skc_v6_daddr
+    skc_v6_daddr,
+    /// sock_common.skc_v6_rcv_saddr
+    skc_v6_rcv_saddr,
+    /// sock_common.skc_cookie
+    skc_cookie,
+    /// sock_common.skc_flags: sk_flags of a full socket
+    skc_flags,
+    /// net.ns.inum
+    net_inum,
+    /// sock.sk_protocol
+    sk_protocol,
+    /// sock.sk_err
+    sk_err,
+    /// inet_sock.inet_sport
+    inet_sport,
+    /// tcp_sock.bytes_sent
+    tcp_bytes_sent,
+    /// tcp_sock.bytes_retrans
+    tcp_bytes_retrans,
+    /// tcp_sock.bytes_received
+    tcp_bytes_received,
+    /// tcp_sock.total_retrans
+    tcp_total_retrans,
+    /// tcp_sock.srtt_us
+    tcp_srtt_us,
+    /// inet_timewait_sock.tw_timer
+    tw_timer,
+    /// inet_timewait_sock.tw_substate
+    tw_substate,
+    /// request_sock.rsk_timer
+    rsk_timer,
+    /// timer_list.function
+    timer_function,
+    /// tcp_request_sock.snt_isn
+    req_snt_isn,
+    /// tcp_request_sock.rcv_isn
+    req_rcv_isn,
+    /// sk_buff.cb
+    skb_cb,
+    /// tcp_skb_cb.seq
+    cb_seq,
+    /// tcp_skb_cb.end_seq
+    cb_end_seq,
+    /// tcp_skb_cb.tcp_flags
+    cb_tcp_flags,
+    /// task_struct.files
+    task_files,
+    /// files_struct.fdt
+    files_fdt,
+    /// fdtable.max_fds
+    fdt_max_fds,
+    /// fdtable.fd
+    fdt_fd,
+    /// file.private_data
+    file_private_data,
+    /// socket.sk
+    socket_sk,
+    /// linux_binprm.filename
+    binprm_filename,
+    /// linux_binprm.interp
+    binprm_interp,
+    /// SOCK_DEAD's number in enum sock_flags
+    sock_dead,
+    /// SOCK_DONE's number in enum sock_flags
+    sock_done,
 );

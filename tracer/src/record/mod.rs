@@ -3,6 +3,8 @@
 //! One set of types serves every way out: `watch --json`, recordings, exports, the view. Unknown is `None`
 //! (JSON `null`), never 0 or "". Secrets are already redacted when a record exists.
 
+pub mod json;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 

@@ -1,0 +1,66 @@
+//! Memory shared with user space, and what the programs remember per socket.
+
+use aya_ebpf::{
+    btf_maps::{PerCpuArray, RingBuf, SkStorage},
+    macros::btf_map,
+};
+use tracer_common::{Hook, HookCounters, KernelLayout};
+
+/// States, timers, segments, owners, resets: what a connection's life is told from.
+/// Its size is a default; user space sets the real one at load.
+#[btf_map]
+pub static EVENTS: RingBuf<[u8; 8], { 8 << 20 }> = RingBuf::new();
+
+/// HTTP payload, apart from [`EVENTS`] so that a flood of bytes never costs a state.
+#[btf_map]
+pub static PAYLOADS: RingBuf<[u8; 8], { 16 << 20 }> = RingBuf::new();
+
+/// What each hook emitted and lost, indexed by [`Hook`].
+#[btf_map]
+pub static COUNTERS: PerCpuArray<HookCounters, { Hook::ALL.len() }> = PerCpuArray::new();
+
+/// What is remembered of a socket; the kernel frees it with the socket.
+#[btf_map]
+pub static SOCKETS: SkStorage<SocketMemory> = SkStorage::new();
+
+/// Offsets of this kernel's structs, set at load.
+#[unsafe(no_mangle)]
+// SAFETY: a struct of integers, for which zeroes are valid.
+pub static LAYOUT: KernelLayout = unsafe { core::mem::zeroed() };
+
+/// What its first payload said a socket carries.
+pub const CLASS_UNDECIDED: u8 = 0;
+/// HTTP/1: payload is forwarded.
+pub const CLASS_HTTP: u8 = 1;
+/// Something else: nothing more is looked at.
+pub const CLASS_OTHER: u8 = 2;
+
+/// Per-socket memory of the programs.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct SocketMemory {
+    /// Events about this socket that found no room in a ring.
+    pub lost: u32,
+    /// Process last told as the socket's user; 0 none yet.
+    pub owner_pid: u32,
+    /// Bytes that may still be captured in full, sent and received.
+    pub budget_bytes: [u32; 2],
+    /// Payload packets to look at before an undecided socket counts as [`CLASS_OTHER`].
+    pub tries_left: u16,
+    /// One of the `CLASS_` values.
+    pub class: u8,
+    /// 1 after a CONNECT request: a 2xx answer ends HTTP on this socket.
+    pub connect_pending: u8,
+}
+
+impl SocketMemory {
+    /// A socket of which nothing is known.
+    pub const EMPTY: SocketMemory = SocketMemory {
+        lost: 0,
+        owner_pid: 0,
+        budget_bytes: [0; 2],
+        tries_left: 0,
+        class: CLASS_UNDECIDED,
+        connect_pending: 0,
+    };
+}

@@ -1,0 +1,302 @@
+//! cgroup_skb: every TCP packet of every full socket of the host, both ways.
+//!
+//! A pure ACK, the most frequent packet, leaves after the fewest loads. SYN, FIN and RST become segment
+//! events; payload goes on to `payload`. Nothing is ever dropped or changed: the verdict is always "pass".
+
+use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
+};
+use tracer_common::{Endpoints, Hook, Kind, RECEIVED, SENT, Segment};
+
+use crate::{
+    emit::{self, Origin},
+    kernel::{self, AF_INET, AF_INET6, Sock},
+    maps::SocketMemory,
+    probes::payload,
+};
+
+const PASS: i32 = 1;
+const PROTOCOL_TCP: u8 = 6;
+/// Version 4, five words of header.
+const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
+const IPV4_HEADER_BYTES: usize = 20;
+const IPV6_HEADER_BYTES: usize = 40;
+const TCP_HEADER_BYTES: usize = 20;
+const FIN_SYN_RST: u8 = 0x07;
+const FLAG_ACK: u8 = 0x10;
+
+/// To a socket of this host.
+#[cgroup_skb]
+pub fn cgroup_ingress(ctx: SkBuffContext) -> i32 {
+    look(&ctx, RECEIVED);
+    PASS
+}
+
+/// From a socket of this host.
+#[cgroup_skb]
+pub fn cgroup_egress(ctx: SkBuffContext) -> i32 {
+    look(&ctx, SENT);
+    PASS
+}
+
+/// What the headers of a TCP packet say.
+#[derive(Clone, Copy)]
+pub struct Packet {
+    pub direction: u8,
+    pub family: u16,
+    pub flags: u8,
+    /// Where the TCP header starts, bytes from the IP header.
+    tcp_offset: usize,
+    /// Where the payload starts.
+    pub payload_offset: usize,
+    pub payload_bytes: u32,
+    pub seq: u32,
+}
+
+#[inline(always)]
+fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
+    let packet = parse(ctx, direction)?;
+    let flagged = packet.flags & FIN_SYN_RST != 0;
+    if packet.payload_bytes == 0 && !flagged {
+        return None;
+    }
+    if flagged {
+        tell_segment(ctx, &packet);
+    }
+    if packet.payload_bytes != 0 {
+        payload::look(ctx, &packet);
+    }
+    None
+}
+
+/// What the headers say, or `None` for what is not TCP, not well-formed, or a pure ACK.
+#[inline(always)]
+fn parse(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
+    // SAFETY: the context's own fields; what lies between them is only read behind a comparison with `end`.
+    let (data, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    if data + IPV4_HEADER_BYTES + TCP_HEADER_BYTES > end {
+        return parse_slowly(ctx, direction);
+    }
+    // SAFETY: 40 bytes were compared with `end`; these are the first of them.
+    let (first, protocol_v4, protocol_v6) =
+        unsafe { (*(data as *const u8), *((data + 9) as *const u8), *((data + 6) as *const u8)) };
+    if first == IPV4_WITHOUT_OPTIONS {
+        if protocol_v4 != PROTOCOL_TCP {
+            return None;
+        }
+        // SAFETY: the TCP header's fixed part lies within the 40 bytes compared with `end`.
+        let tcp = unsafe { TcpFields::read((data + IPV4_HEADER_BYTES) as *const u8) };
+        return packet_of(ctx, direction, AF_INET, IPV4_HEADER_BYTES, tcp);
+    }
+    if first >> 4 == 6 && protocol_v6 == PROTOCOL_TCP {
+        if data + IPV6_HEADER_BYTES + TCP_HEADER_BYTES > end {
+            return parse_slowly(ctx, direction);
+        }
+        // SAFETY: 60 bytes were compared with `end`.
+        let tcp = unsafe { TcpFields::read((data + IPV6_HEADER_BYTES) as *const u8) };
+        return packet_of(ctx, direction, AF_INET6, IPV6_HEADER_BYTES, tcp);
+    }
+    parse_slowly(ctx, direction)
+}
+
+/// The fields of the TCP header that decide what a packet is.
+#[derive(Clone, Copy)]
+struct TcpFields {
+    seq: u32,
+    header_words: u8,
+    flags: u8,
+}
+
+impl TcpFields {
+    /// # Safety
+    /// 20 bytes must be readable at `header`, proven to the verifier.
+    #[inline(always)]
+    unsafe fn read(header: *const u8) -> TcpFields {
+        // SAFETY: the caller's promise. IP headers and so TCP headers are 4-byte aligned.
+        unsafe {
+            TcpFields {
+                seq: u32::from_be(*header.add(4).cast::<u32>()),
+                header_words: *header.add(12) >> 4,
+                flags: *header.add(13),
+            }
+        }
+    }
+}
+
+/// IPv4 options, headers outside of the linear part, IPv6 with something before TCP: rare, so copied field by field.
+#[inline(always)]
+fn parse_slowly(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
+    let first: u8 = ctx.skb.load(0).ok()?;
+    let (family, protocol_offset, tcp_offset) = match first >> 4 {
+        4 => (AF_INET, 9, usize::from(first & 0x0f) * 4),
+        6 => (AF_INET6, 6, IPV6_HEADER_BYTES),
+        _ => return None,
+    };
+    if ctx.skb.load::<u8>(protocol_offset).ok()? != PROTOCOL_TCP {
+        return None;
+    }
+    let seq: u32 = ctx.skb.load(tcp_offset + 4).ok()?;
+    let [words, flags]: [u8; 2] = ctx.skb.load(tcp_offset + 12).ok()?;
+    let tcp = TcpFields { seq: u32::from_be(seq), header_words: words >> 4, flags };
+    packet_of(ctx, direction, family, tcp_offset, tcp)
+}
+
+#[inline(always)]
+fn packet_of(
+    ctx: &SkBuffContext,
+    direction: u8,
+    family: u16,
+    tcp_offset: usize,
+    tcp: TcpFields,
+) -> Option<Packet> {
+    let header_bytes = usize::from(tcp.header_words) * 4;
+    let payload_offset = tcp_offset + header_bytes;
+    // The skb's own length, not the IP header's: that is 0 for a GSO packet beyond 64 KiB.
+    let payload_bytes = ctx.skb.len().checked_sub(payload_offset as u32)?;
+    if header_bytes < TCP_HEADER_BYTES || (payload_bytes == 0 && tcp.flags & FIN_SYN_RST == 0) {
+        return None;
+    }
+    let flags = tcp.flags;
+    Some(Packet {
+        direction,
+        family,
+        flags,
+        tcp_offset,
+        payload_offset,
+        payload_bytes,
+        seq: tcp.seq,
+    })
+}
+
+/// Writes addresses and ports as the socket sees them: local is the destination of what is received.
+///
+/// In whole words: a byte-wise copy becomes a loop in BPF. What cannot be loaded is zero.
+#[inline(always)]
+pub fn endpoints(ctx: &SkBuffContext, packet: &Packet, netns: u32, out: *mut Endpoints) {
+    let [source, destination]: [[u64; 2]; 2] = if packet.family == AF_INET6 {
+        ctx.skb.load(8).unwrap_or_default()
+    } else {
+        let [source, destination]: [u32; 2] = ctx.skb.load(12).unwrap_or_default();
+        // A little-endian word whose first four bytes are the address.
+        [[source.into(), 0], [destination.into(), 0]]
+    };
+    let [source_port, destination_port]: [u16; 2] =
+        ctx.skb.load(packet.tcp_offset).unwrap_or_default();
+    // SAFETY: ring memory of the caller's event, 8-byte aligned as every event is.
+    unsafe {
+        let local = (&raw mut (*out).local_addr).cast::<[u64; 2]>();
+        let remote = (&raw mut (*out).remote_addr).cast::<[u64; 2]>();
+        if packet.direction == SENT {
+            *local = source;
+            *remote = destination;
+            (*out).local_port = u16::from_be(source_port);
+            (*out).remote_port = u16::from_be(destination_port);
+        } else {
+            *local = destination;
+            *remote = source;
+            (*out).local_port = u16::from_be(destination_port);
+            (*out).remote_port = u16::from_be(source_port);
+        }
+        (*out).netns = netns;
+    }
+}
+
+/// The full socket that a packet belongs to, as the verifier knows it: its fields are read by name only.
+#[derive(Clone, Copy)]
+pub struct PacketSocket(pub *mut bpf_sock);
+
+impl PacketSocket {
+    /// The packet's socket; `None` for a packet of a request or timewait socket, or of none.
+    #[inline(always)]
+    pub fn of(ctx: &SkBuffContext) -> Option<PacketSocket> {
+        // SAFETY: the context's `sk` is checked for null before the helper takes it, and its result too.
+        unsafe {
+            let sk = (*ctx.skb.skb).__bindgen_anon_2.sk;
+            if sk.is_null() {
+                return None;
+            }
+            let full = bpf_sk_fullsock(sk);
+            if full.is_null() { None } else { Some(PacketSocket(full)) }
+        }
+    }
+
+    /// sk_state. State 10 is a listener: the connection is the tuple's.
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        // SAFETY: not null, checked in `of`.
+        unsafe { (*self.0).state as u8 }
+    }
+
+    /// Inode number of the socket's namespace. `scratch` is ring memory of the event in the making, overwritten
+    /// later: the verifier forbids arithmetic on this kind of pointer, and read back from memory it is a number.
+    #[inline(always)]
+    pub fn netns(self, scratch: *mut u64) -> u32 {
+        // SAFETY: the caller's ring memory, exclusively ours.
+        let address = unsafe {
+            scratch.write_volatile(self.0 as u64);
+            scratch.read_volatile()
+        };
+        Sock(address as *const u8).netns()
+    }
+
+    /// What is remembered of the socket, or null.
+    #[inline(always)]
+    pub fn memory(self) -> *mut SocketMemory {
+        // SAFETY: the verifier knows `self.0` as a socket.
+        unsafe { kernel::storage(self.0.cast(), core::ptr::null_mut(), 0) }
+    }
+
+    /// The same, made if need be; null where the kernel has no memory for it.
+    #[inline(always)]
+    pub fn memory_or_new(self) -> *mut SocketMemory {
+        let mut initial = SocketMemory::EMPTY;
+        // SAFETY: as above; the initial value outlives the call.
+        unsafe {
+            kernel::storage(
+                self.0.cast(),
+                (&raw mut initial).cast(),
+                BPF_SK_STORAGE_GET_F_CREATE.into(),
+            )
+        }
+    }
+}
+
+/// The cookie of the packet's socket.
+#[inline(always)]
+pub fn cookie_of(ctx: &SkBuffContext) -> u64 {
+    // SAFETY: the helper takes this program's own context.
+    unsafe { bpf_get_socket_cookie(ctx.skb.skb.cast()) }
+}
+
+#[inline(always)]
+fn tell_segment(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
+    let sk = PacketSocket::of(ctx)?;
+    let origin = Origin {
+        hook: Hook::Segments,
+        kind: Kind::Segment,
+        cookie: cookie_of(ctx),
+        memory: sk.memory(),
+    };
+    let mut entry = emit::reserve::<Segment>(&origin)?;
+    let event = entry.as_mut_ptr();
+    // SAFETY: ring memory of this event, ours until it is submitted.
+    unsafe {
+        let netns = sk.netns((&raw mut (*event).endpoints).cast());
+        endpoints(ctx, packet, netns, &raw mut (*event).endpoints);
+        (*event).seq = packet.seq;
+        let ack = ctx.skb.load::<u32>(packet.tcp_offset + 8).unwrap_or(0);
+        (*event).ack = if packet.flags & FLAG_ACK != 0 { u32::from_be(ack) } else { 0 };
+        (*event).payload_bytes = packet.payload_bytes;
+        (*event).family = packet.family;
+        (*event).flags = packet.flags;
+        (*event).direction = packet.direction;
+        (*event).retransmit = 0;
+        (*event).sk_state = sk.state();
+        (*event).reserved = [0; 6];
+    }
+    emit::submit(entry, Hook::Segments);
+    Some(())
+}

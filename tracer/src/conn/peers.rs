@@ -1,0 +1,104 @@
+//! The two ends of one connection, when both are on this host, in whatever namespaces.
+
+use super::Connection;
+use super::tracker::{Change, Tracker};
+use crate::record::ConnId;
+use crate::tcp::{Direction, TcpState};
+use crate::time::Timestamp;
+
+impl Tracker {
+    /// Looks for the other end of a connection that has none yet.
+    pub(super) fn pair_up(&mut self, id: ConnId) {
+        let Some(connection) = self.tables.get(id) else { return };
+        if connection.peer.is_some() || !connection.tuple.is_whole() {
+            return;
+        }
+        if connection.tuple.local == connection.tuple.remote {
+            self.set_peers(id, id); // connected to itself
+            return;
+        }
+        if let Some(peer) = self.find_peer(connection) {
+            self.set_peers(id, peer);
+        }
+    }
+
+    fn find_peer(&self, connection: &Connection) -> Option<ConnId> {
+        let candidates = self
+            .tables
+            .by_pair(&connection.tuple)
+            .iter()
+            .filter_map(|id| self.tables.get(*id))
+            .filter(|other| is_other_end(connection, other));
+        let mut best: Option<(u8, ConnId)> = None;
+        let mut ties = 0;
+        for other in candidates {
+            let Some(score) = likeness(connection, other) else { continue };
+            match best {
+                Some((top, _)) if score < top => {}
+                Some((top, _)) if score == top => ties += 1,
+                _ => {
+                    best = Some((score, other.id));
+                    ties = 0;
+                }
+            }
+        }
+        // Two candidates that look the same: unknown rather than guessed.
+        best.filter(|_| ties == 0).map(|(_, id)| id)
+    }
+
+    fn set_peers(&mut self, a: ConnId, b: ConnId) {
+        for (end, other) in [(a, b), (b, a)] {
+            if let Some(connection) = self.tables.get_mut(end) {
+                connection.peer = Some(other);
+                self.changes.push(Change::Paired(end));
+            }
+            if a == b {
+                break;
+            }
+        }
+    }
+
+    /// This end has closed. Where its FIN was acknowledged, an orphaned other end in FIN_WAIT2 has taken it.
+    pub(super) fn peer_closed(&mut self, id: ConnId, at: Timestamp) {
+        let Some(connection) = self.tables.get(id) else { return };
+        let was_last_ack =
+            connection.history.iter().rev().nth(1).is_some_and(|s| s.state == TcpState::LastAck);
+        if !was_last_ack || connection.evidence.errno != 0 {
+            return;
+        }
+        let fin_at = connection.evidence.sent.fin.map_or(at, |(_, fin_at)| fin_at);
+        if let Some(peer) = connection.peer.filter(|peer| *peer != id) {
+            self.infer_time_wait(peer, fin_at);
+        }
+    }
+}
+
+fn is_other_end(a: &Connection, b: &Connection) -> bool {
+    a.id != b.id
+        && b.peer.is_none()
+        && a.tuple.local == b.tuple.remote
+        && a.tuple.remote == b.tuple.local
+        // One that ended before the other began is an older user of the same addresses.
+        && !began_after_end(a, b)
+        && !began_after_end(b, a)
+}
+
+fn began_after_end(a: &Connection, b: &Connection) -> bool {
+    matches!((a.opened_at, b.closed_at), (Some(opened), Some(closed)) if opened > closed)
+}
+
+/// How well two ends fit; `None` where their initial sequence numbers say that they are not one connection.
+fn likeness(a: &Connection, b: &Connection) -> Option<u8> {
+    let mut score = u8::from(a.tuple.netns == b.tuple.netns);
+    for (mine, theirs) in [
+        (a.isn(Direction::Sent), b.isn(Direction::Received)),
+        (a.isn(Direction::Received), b.isn(Direction::Sent)),
+    ] {
+        match (mine, theirs) {
+            (Some(mine), Some(theirs)) if mine == theirs => score += 2,
+            (Some(_), Some(_)) => return None,
+            _ => {}
+        }
+    }
+    Some(score)
+}

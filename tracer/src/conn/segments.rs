@@ -1,0 +1,139 @@
+//! SYN, FIN, RST and repeated segments: told as records, kept as evidence for verdicts.
+
+use super::tracker::{Change, PendingSyn, Tracker};
+use crate::event::{Event, Reset, Segment, Tuple};
+use crate::record::{self, ConnId};
+use crate::tcp::{Direction, TcpState, flag_letters, flags};
+use crate::time::Timestamp;
+
+/// How long a SYN that arrived waits for its request socket, nanoseconds. A dropped SYN has none.
+const PENDING_SYN_NS: u64 = 1_000_000_000;
+
+impl Tracker {
+    pub(super) fn apply_segment(&mut self, event: &Event<'_>, segment: &Segment) {
+        if segment.retransmit
+            && self.sees_segments
+            && segment.flags & (flags::SYN | flags::FIN) != 0
+        {
+            return; // seen as a packet too
+        }
+        let is_first_syn = segment.flags & (flags::SYN | flags::ACK) == flags::SYN;
+        if is_first_syn && segment.direction == Direction::Received && segment.by_tuple {
+            self.syn_at_listener(event.at, segment);
+            return;
+        }
+        let Some(id) = self.find(event.cookie, &segment.tuple, segment.by_tuple) else {
+            self.counters.unattributed += 1;
+            return;
+        };
+        if segment.tuple.is_whole() && self.tables.get(id).is_some_and(|c| !c.tuple.is_whole()) {
+            self.tables.set_tuple(id, segment.tuple);
+        }
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.kernel_lost = connection.kernel_lost.max(event.socket_lost.into());
+        }
+        self.tell_segment(id, event.at, segment);
+    }
+
+    /// A SYN comes before its request socket; a repeated one belongs to the connection that is there.
+    fn syn_at_listener(&mut self, at: Timestamp, segment: &Segment) {
+        if let Some(id) = self.half_open(&segment.tuple) {
+            self.tell_segment(id, at, segment);
+            return;
+        }
+        if self.pending_syns.len() >= self.limits.pending {
+            self.counters.pending_dropped += 1;
+            return;
+        }
+        let pending = PendingSyn { at, segment: *segment };
+        self.pending_syns.insert(segment.tuple, pending);
+        self.pending_syn_order.push_back((at, segment.tuple));
+    }
+
+    /// The SYN that opened this server end, if it was seen.
+    pub(super) fn claim_pending_syn(&mut self, id: ConnId, tuple: &Tuple) {
+        if let Some(syn) = self.pending_syns.remove(tuple) {
+            self.tell_segment(id, syn.at, &syn.segment);
+        }
+    }
+
+    pub(super) fn expire_pending(&mut self, now: Timestamp) {
+        while let Some((at, tuple)) = self.pending_syn_order.front().copied() {
+            if now.since_ns(at) < PENDING_SYN_NS {
+                break;
+            }
+            self.pending_syn_order.pop_front();
+            if self.pending_syns.get(&tuple).is_some_and(|syn| syn.at == at) {
+                self.pending_syns.remove(&tuple);
+            }
+        }
+        if !self.pending_children.is_empty() {
+            self.pending_children.retain(|_, at| now.since_ns(*at) < PENDING_SYN_NS);
+        }
+    }
+
+    fn tell_segment(&mut self, id: ConnId, at: Timestamp, segment: &Segment) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        let repeated = segment.retransmit || is_repeat(connection, segment);
+        note(connection, at, segment);
+        let base = connection.isn(segment.direction).unwrap_or(0);
+        let other = connection.isn(opposite(segment.direction)).unwrap_or(0);
+        let record = record::Segment {
+            conn: id,
+            at,
+            direction: segment.direction,
+            flags: flag_letters(segment.flags),
+            seq: segment.seq.wrapping_sub(base),
+            ack: segment.ack.map(|ack| ack.wrapping_sub(other)),
+            payload_bytes: segment.payload_bytes,
+            retransmit: repeated,
+        };
+        self.changes.push(Change::Segment(record));
+        if segment.flags & flags::SYN != 0 {
+            self.pair_up(id);
+        }
+    }
+
+    pub(super) fn apply_reset(&mut self, event: &Event<'_>, reset: &Reset) {
+        let Some(id) = self.find(event.cookie, &reset.tuple, false) else { return };
+        let sees_segments = self.sees_segments;
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        // `tcp_receive_reset` also fires where TCP resets itself over data it refuses: packets know better.
+        if reset.direction == Direction::Sent || !sees_segments {
+            connection.evidence.way(reset.direction).reset_at.get_or_insert(event.at);
+        }
+    }
+}
+
+const fn opposite(direction: Direction) -> Direction {
+    match direction {
+        Direction::Sent => Direction::Received,
+        Direction::Received => Direction::Sent,
+    }
+}
+
+fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
+    let way = match segment.direction {
+        Direction::Sent => &connection.evidence.sent,
+        Direction::Received => &connection.evidence.received,
+    };
+    let same_syn = segment.flags & flags::SYN != 0 && way.isn == Some(segment.seq);
+    let end = segment.seq.wrapping_add(segment.payload_bytes);
+    let same_fin = segment.flags & flags::FIN != 0 && way.fin.is_some_and(|(seq, _)| seq == end);
+    same_syn || same_fin
+}
+
+fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment) {
+    let stands = connection.state != TcpState::Close;
+    let way = connection.evidence.way(segment.direction);
+    if segment.flags & flags::SYN != 0 {
+        way.isn = Some(segment.seq);
+    }
+    if segment.flags & flags::FIN != 0 {
+        way.fin = Some((segment.seq.wrapping_add(segment.payload_bytes), at));
+    }
+    // What is received behind the end changed nothing.
+    if segment.flags & flags::RST != 0 && (stands || segment.direction == Direction::Sent) {
+        way.reset_at.get_or_insert(at);
+    }
+}

@@ -1,0 +1,134 @@
+//! Sockets that are older than the tracer, from a sock_diag dump taken once the hooks are attached.
+//!
+//! Hooks first, dump second: nothing falls between. What an event told in the meantime is newer than the
+//! dump or in it, so a socket that is known already only gets what it lacks.
+
+use super::connection::{Owner, SmallSocket};
+use super::tracker::Tracker;
+use crate::event::{Counters, Tuple};
+use crate::record::ConnId;
+use crate::tcp::{Endpoint, TcpState};
+use crate::time::Timestamp;
+
+/// What kind of kernel object the dump found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotState {
+    /// A full socket in this state.
+    Full(TcpState),
+    /// A request socket.
+    Request,
+    /// A timewait socket, FIN_WAIT2 or TIME_WAIT.
+    TimeWait(TcpState),
+}
+
+/// One socket of the dump.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SnapshotSocket {
+    /// Its cookie.
+    pub cookie: u64,
+    /// Its four-tuple.
+    pub tuple: Tuple,
+    /// What it is.
+    pub state: SnapshotState,
+    /// Its counters.
+    pub counters: Option<Counters>,
+    /// Its owner, from /proc.
+    pub owner: Option<Owner>,
+}
+
+impl Tracker {
+    /// Merges the dump taken at start. `whole` says that every namespace could be read.
+    pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, whole: bool) {
+        for socket in sockets {
+            match self.find_exactly(&socket) {
+                Some(id) => self.complete(id, socket),
+                None => self.adopt_socket(socket),
+            }
+        }
+        self.snapshot_merged = whole;
+    }
+
+    /// A later look at the small sockets in an orphan's FIN_WAIT2: one that is in TIME_WAIT by now went there silently.
+    pub fn look(&mut self, sockets: &[SnapshotSocket], at: Timestamp) {
+        for socket in sockets {
+            if socket.state == SnapshotState::TimeWait(TcpState::TimeWait)
+                && let Some(id) = self.find_exactly(socket)
+            {
+                self.infer_time_wait(id, at);
+            }
+        }
+    }
+
+    /// Fills in the counters of connections that are still open when the run ends.
+    pub fn refresh_counters(&mut self, sockets: &[SnapshotSocket]) {
+        for socket in sockets {
+            if let (Some(counters), Some(id)) = (socket.counters, self.find_exactly(socket))
+                && let Some(connection) = self.tables.get_mut(id)
+                && !connection.is_closed()
+            {
+                connection.counters = Some(counters);
+            }
+        }
+    }
+
+    /// Namespaces with an orphan in FIN_WAIT2.
+    #[must_use]
+    pub fn orphaned_namespaces(&self) -> Vec<u32> {
+        let mut namespaces: Vec<u32> = self
+            .orphans
+            .iter()
+            .filter_map(|id| self.tables.get(*id))
+            .map(|c| c.tuple.netns)
+            .collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        namespaces
+    }
+
+    fn find_exactly(&self, socket: &SnapshotSocket) -> Option<ConnId> {
+        let id = self.find(Some(socket.cookie), &socket.tuple, false)?;
+        let cookie = self.tables.get(id)?.cookie;
+        cookie.is_none_or(|cookie| cookie == socket.cookie).then_some(id)
+    }
+
+    fn complete(&mut self, id: ConnId, socket: SnapshotSocket) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        if connection.counters.is_none() {
+            connection.counters = socket.counters;
+        }
+        if connection.owner.is_none() && socket.owner.is_some() {
+            self.own_dumped(id, socket.owner);
+        }
+    }
+
+    fn own_dumped(&mut self, id: ConnId, owner: Option<Owner>) {
+        if let Some(owner) = owner {
+            self.own(id, owner, 0);
+        }
+    }
+
+    fn adopt_socket(&mut self, socket: SnapshotSocket) {
+        let (state, endpoint) = match socket.state {
+            SnapshotState::Full(TcpState::Listen | TcpState::Close) => return,
+            SnapshotState::Full(TcpState::SynSent) => (TcpState::SynSent, Some(Endpoint::Client)),
+            SnapshotState::Full(state) | SnapshotState::TimeWait(state) => (state, None),
+            SnapshotState::Request => (TcpState::SynRecv, Some(Endpoint::Server)),
+        };
+        let Some(id) = self.open(socket.tuple, endpoint, state, None) else { return };
+        self.tables.set_cookie(id, socket.cookie);
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.older = true;
+            connection.counters = socket.counters;
+            match socket.state {
+                SnapshotState::TimeWait(_) => connection.timewait = Some(SmallSocket::armed(0)),
+                SnapshotState::Request => connection.request = Some(SmallSocket::armed(0)),
+                SnapshotState::Full(_) => {}
+            }
+        }
+        if socket.state == SnapshotState::TimeWait(TcpState::FinWait2) {
+            self.orphans.insert(id);
+        }
+        self.pair_up(id);
+        self.own_dumped(id, socket.owner);
+    }
+}

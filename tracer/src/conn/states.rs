@@ -1,0 +1,235 @@
+//! State changes of full sockets (`inet_sock_set_state`).
+
+use super::connection::Owner;
+use super::tracker::{Change, Tracker};
+use crate::event::{Event, State};
+use crate::record::{ConnId, Source};
+use crate::tcp::{Endpoint, TcpState};
+use crate::time::Timestamp;
+
+impl Tracker {
+    pub(super) fn apply_state(&mut self, event: &Event<'_>, state: &State) {
+        use TcpState::{Close, Listen, SynRecv, SynSent};
+        match (state.from, state.to) {
+            (Listen, Close) => self.listener_closed(state),
+            (Close, Listen) | (Listen, Listen) => {}
+            (Close, SynSent) => self.connecting(event, state),
+            (Listen, SynRecv) => self.child_born(event.at, state),
+            _ => self.changed(event, state),
+        }
+    }
+
+    /// A socket starts to connect: always a new connection, even where the socket had one before
+    /// (`connect(AF_UNSPEC)`, then connect again: same address, cookie and descriptor).
+    fn connecting(&mut self, event: &Event<'_>, state: &State) {
+        let known = self.find(event.cookie, &state.tuple, false);
+        if let Some(connection) = known.and_then(|id| self.tables.get(id))
+            && !connection.is_closed()
+            && connection.cookie == event.cookie
+            && connection.entered_at == Some(event.at)
+        {
+            return; // the same event again
+        }
+        let Some(id) =
+            self.open(state.tuple, Some(Endpoint::Client), TcpState::SynSent, Some(event.at))
+        else {
+            return;
+        };
+        if let Some(cookie) = event.cookie {
+            self.tables.set_cookie(id, cookie);
+        }
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.opened_at = Some(event.at);
+        }
+        self.tell_step(id, TcpState::Close, TcpState::SynSent, event.at);
+        // connect(2) runs in its caller's context.
+        self.own(id, Owner::from_task(&state.task), state.task.cgroup_id);
+    }
+
+    /// `LISTEN -> SYN_RECV`: the child socket of a request is born. Its cookie may still be the listener's
+    /// (before 6.18), and its tuple still empty: then its next event ties it.
+    fn child_born(&mut self, at: Timestamp, state: &State) {
+        if !state.tuple.is_whole() {
+            self.remember_child(state.skaddr, at);
+            return;
+        }
+        match self.half_open(&state.tuple) {
+            Some(id) => {
+                if let Some(connection) = self.tables.get_mut(id) {
+                    connection.child_seen = true;
+                }
+            }
+            // No request socket: SYN cookies, TCP Fast Open, or its event was lost.
+            None => {
+                if let Some(id) = self.open_server(state.tuple, at)
+                    && let Some(connection) = self.tables.get_mut(id)
+                {
+                    connection.child_seen = true;
+                }
+            }
+        }
+    }
+
+    /// The server end with this tuple that is still half-open.
+    pub(super) fn half_open(&self, tuple: &crate::event::Tuple) -> Option<ConnId> {
+        let id = self.tables.by_tuple(tuple)?;
+        let connection = self.tables.get(id)?;
+        let half_open = connection.state == TcpState::SynRecv
+            && connection.endpoint == Some(Endpoint::Server)
+            && !connection.is_closed();
+        half_open.then_some(id)
+    }
+
+    /// A new server end in SYN_RECV.
+    pub(super) fn open_server(
+        &mut self,
+        tuple: crate::event::Tuple,
+        at: Timestamp,
+    ) -> Option<ConnId> {
+        let id = self.open(tuple, Some(Endpoint::Server), TcpState::SynRecv, Some(at))?;
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.opened_at = Some(at);
+        }
+        self.tell_step(id, TcpState::Listen, TcpState::SynRecv, at);
+        self.claim_pending_syn(id, &tuple);
+        self.pair_up(id);
+        Some(id)
+    }
+
+    fn tell_step(&mut self, id: ConnId, from: TcpState, to: TcpState, at: Timestamp) {
+        let endpoint = self.tables.get(id).and_then(|c| c.endpoint);
+        self.changes.push(Change::Transition(crate::record::Transition {
+            conn: id,
+            at,
+            endpoint,
+            from,
+            to,
+            in_from_us: None,
+            source: Source::Observed,
+        }));
+    }
+
+    /// Any other change.
+    fn changed(&mut self, event: &Event<'_>, state: &State) {
+        let Some(id) = self.find_or_adopt(event, state) else { return };
+        self.learn(id, event, state);
+        let Some(connection) = self.tables.get(id) else { return };
+        if connection.is_closed() || (connection.is_timewait() && state.to == TcpState::Close) {
+            // Told before; or not the end: the socket was swapped for its timewait socket just before.
+            return;
+        }
+        if connection.state != state.from {
+            if connection.state == state.to || connection.has_step(state.from, state.to) {
+                return;
+            }
+            self.bridge(id, state.from);
+        }
+        self.step(id, state.to, event.at, Source::Observed);
+        if state.to == TcpState::Close {
+            self.end(id, event.at);
+            self.peer_closed(id, event.at);
+        } else {
+            self.own_by_closing(id, state);
+            self.pair_up(id);
+        }
+    }
+
+    /// The connection of this socket; a new one where it is not known (older than the tracer, or its opening was lost).
+    fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
+        let born = self.pending_children.remove(&state.skaddr);
+        if let Some(id) = self.find(event.cookie, &state.tuple, false) {
+            let another = self.tables.get(id).is_some_and(|c| {
+                c.is_closed() && c.cookie != event.cookie
+                    || c.is_timewait() && c.cookie != event.cookie
+            });
+            if !another {
+                if let Some(cookie) = event.cookie {
+                    self.tables.set_cookie(id, cookie);
+                }
+                return Some(id);
+            }
+        }
+        if state.from == TcpState::SynRecv
+            && let Some(at) = born
+        {
+            let id = self.open_server(state.tuple, at)?;
+            if let Some(cookie) = event.cookie {
+                self.tables.set_cookie(id, cookie);
+            }
+            return Some(id);
+        }
+        self.adopt(event, state)
+    }
+
+    fn adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
+        let endpoint = match state.from {
+            TcpState::SynSent => Some(Endpoint::Client),
+            _ => None,
+        };
+        let id = self.open(state.tuple, endpoint, state.from, None)?;
+        let older = !self.snapshot_merged;
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.older = older;
+            connection.missed += u64::from(!older);
+        }
+        if let Some(cookie) = event.cookie {
+            self.tables.set_cookie(id, cookie);
+        }
+        Some(id)
+    }
+
+    /// What every state event says beside the change.
+    fn learn(&mut self, id: ConnId, event: &Event<'_>, state: &State) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        connection.counters = Some(state.counters);
+        connection.kernel_lost = connection.kernel_lost.max(event.socket_lost.into());
+        connection.evidence.errno = state.errno;
+        connection.evidence.fin_received |= state.fin_received;
+        if connection.state == TcpState::SynRecv {
+            connection.child_seen = true;
+        }
+        if state.tuple.is_whole() && !connection.tuple.is_whole() {
+            self.tables.set_tuple(id, state.tuple);
+        }
+    }
+
+    /// Changes between the known state and `from` were not seen: said in the life (`at` null) and counted.
+    fn bridge(&mut self, id: ConnId, from: TcpState) {
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.missed += 1;
+            connection.enter(from, None);
+        }
+    }
+
+    /// A listener is gone: its half-open connections die with it, told by their own timers.
+    fn listener_closed(&mut self, state: &State) {
+        let at_listener = |local: crate::record::SocketAddress| {
+            local.port == state.tuple.local.port
+                && (state.tuple.local.ip.is_unspecified() || local.ip == state.tuple.local.ip)
+        };
+        let half_open: Vec<ConnId> = self
+            .tables
+            .iter()
+            .filter(|c| {
+                c.state == TcpState::SynRecv
+                    && !c.child_seen
+                    && c.tuple.netns == state.tuple.netns
+                    && at_listener(c.tuple.local)
+            })
+            .map(|c| c.id)
+            .collect();
+        for id in half_open {
+            if let Some(connection) = self.tables.get_mut(id) {
+                connection.evidence.listener_closed = true;
+            }
+        }
+    }
+
+    fn remember_child(&mut self, skaddr: u64, at: Timestamp) {
+        if self.pending_children.len() >= self.limits.pending {
+            self.counters.pending_dropped += 1;
+            self.pending_children.clear();
+        }
+        self.pending_children.insert(skaddr, at);
+    }
+}

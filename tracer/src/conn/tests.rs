@@ -1,0 +1,1 @@
+//! Lives told by hand-made events.

@@ -1,0 +1,186 @@
+//! Timers of timewait and request sockets: SYN arrival, TIME_WAIT, an orphan's FIN_WAIT2, and their ends.
+//!
+//! `timer_cancel` comes before every re-arm and every expiry too, and when a request becomes a child. So a
+//! cancel or an expiry is the end only when nothing that explains it follows ([`TIMER_SETTLE_NS`]).
+
+use tracer_common::{TimerOf, TimerOp};
+
+use super::connection::SmallSocket;
+use super::deadlines::Due;
+use super::tracker::{TIMER_SETTLE_NS, Tracker};
+use crate::event::Timer;
+use crate::record::{ConnId, Source};
+use crate::tcp::TcpState;
+use crate::time::Timestamp;
+
+impl Tracker {
+    pub(super) fn apply_timer(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) {
+        match (timer.of, timer.op) {
+            (TimerOf::Request, TimerOp::Start) => self.request_armed(at, timer),
+            (TimerOf::TimeWait, TimerOp::Start) => self.timewait_armed(at, cookie, timer),
+            (_, TimerOp::Cancel) => {
+                self.small_socket_sign(at, timer, |small| &mut small.cancelled_at)
+            }
+            (_, TimerOp::Expire) => {
+                self.small_socket_sign(at, timer, |small| &mut small.expired_at)
+            }
+        }
+    }
+
+    /// A request socket's timer starts when its SYN arrives, and anew with each SYN+ACK sent again.
+    fn request_armed(&mut self, at: Timestamp, timer: &Timer) {
+        if let Some(id) = self.living(timer)
+            && let Some(request) = self.tables.get_mut(id).and_then(|c| c.request.as_mut())
+        {
+            *request = SmallSocket::armed(timer.skaddr);
+            return;
+        }
+        // A dump of the half-open sockets may have brought it before.
+        let id = self.half_open(&timer.tuple).or_else(|| self.open_server(timer.tuple, at));
+        let Some(id) = id else { return };
+        self.tables.set_skaddr(id, timer.skaddr);
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.request = Some(SmallSocket::armed(timer.skaddr));
+        }
+    }
+
+    /// A timewait socket takes a connection over, or moves from an orphan's FIN_WAIT2 to TIME_WAIT, or TIME_WAIT
+    /// begins again because the other end repeated its FIN.
+    fn timewait_armed(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) {
+        let known = self.living(timer).or_else(|| self.find(cookie, &timer.tuple, false));
+        let id = match known {
+            Some(id) if self.can_become_timewait(id, at) => id,
+            _ => match self.open_timewait(cookie, timer) {
+                Some(id) => id,
+                None => return,
+            },
+        };
+        self.tables.set_skaddr(id, timer.skaddr);
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        connection.timewait = Some(SmallSocket::armed(timer.skaddr));
+        if connection.state != timer.state {
+            self.step(id, timer.state, at, Source::Observed);
+        }
+        if timer.state == TcpState::FinWait2 {
+            self.orphans.insert(id);
+        }
+    }
+
+    /// Whether the timewait socket can be this connection's. Its full socket's `-> CLOSE` comes a few
+    /// microseconds later; should it be told first, the end is taken back.
+    fn can_become_timewait(&mut self, id: ConnId, at: Timestamp) -> bool {
+        let Some(connection) = self.tables.get_mut(id) else { return false };
+        if let Some(closed_at) = connection.closed_at {
+            let just_closed = at.since_us(closed_at) < 1_000 && connection.timewait.is_none();
+            if !just_closed {
+                return false;
+            }
+            connection.closed_at = None;
+        }
+        connection.state.is_synchronized() || connection.state == TcpState::Close
+    }
+
+    /// A timewait socket of a connection that is not known.
+    fn open_timewait(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<ConnId> {
+        let id = self.open(timer.tuple, None, timer.state, None)?;
+        let older = !self.snapshot_merged;
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.older = older;
+            connection.missed += u64::from(!older);
+        }
+        if let Some(cookie) = cookie {
+            self.tables.set_cookie(id, cookie);
+        }
+        Some(id)
+    }
+
+    /// The connection that this small socket is, by its address; another one's where the slab was reused.
+    fn living(&self, timer: &Timer) -> Option<ConnId> {
+        let id = self.tables.by_skaddr(timer.skaddr)?;
+        let connection = self.tables.get(id)?;
+        (connection.tuple == timer.tuple && !connection.is_closed()).then_some(id)
+    }
+
+    fn small_socket_sign(
+        &mut self,
+        at: Timestamp,
+        timer: &Timer,
+        sign: impl Fn(&mut SmallSocket) -> &mut Option<Timestamp>,
+    ) {
+        let Some(id) = self.living(timer).or_else(|| self.adopt_dumped(timer)) else { return };
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        let small = match timer.of {
+            TimerOf::TimeWait => connection.timewait.as_mut(),
+            TimerOf::Request => connection.request.as_mut(),
+        };
+        let Some(small) = small else { return };
+        *sign(small) = Some(at);
+        // At its expiry the timewait socket says what it is: the step to TIME_WAIT may have had no event.
+        let silent = timer.of == TimerOf::TimeWait && connection.state != timer.state;
+        self.deadlines.push(at.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
+        if silent {
+            self.step(id, timer.state, at, Source::Inferred);
+        }
+    }
+
+    /// A small socket that came from the dump, whose kernel address is only learned now.
+    fn adopt_dumped(&mut self, timer: &Timer) -> Option<ConnId> {
+        let id = self.tables.by_tuple(&timer.tuple)?;
+        let connection = self.tables.get_mut(id)?;
+        let small = match timer.of {
+            TimerOf::TimeWait => connection.timewait.as_mut()?,
+            TimerOf::Request => connection.request.as_mut()?,
+        };
+        if small.skaddr != 0 || connection.closed_at.is_some() {
+            return None;
+        }
+        small.skaddr = timer.skaddr;
+        self.tables.set_skaddr(id, timer.skaddr);
+        Some(id)
+    }
+
+    /// Nothing came that explains the cancel or the expiry: it was the end of the small socket.
+    pub(super) fn settle_small_socket(&mut self, id: ConnId, now: Timestamp) {
+        let Some(connection) = self.tables.get(id) else { return };
+        if let Some(timewait) = connection.timewait {
+            self.settle(id, timewait, now);
+        } else if let Some(request) = connection.request {
+            self.settle_request(id, request, now);
+        }
+    }
+
+    fn settle_request(&mut self, id: ConnId, request: SmallSocket, now: Timestamp) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        if connection.child_seen || connection.state != TcpState::SynRecv {
+            connection.request = None;
+            self.tables.unset_skaddr(id, request.skaddr);
+            return;
+        }
+        self.settle(id, request, now);
+    }
+
+    fn settle(&mut self, id: ConnId, small: SmallSocket, now: Timestamp) {
+        let due = |sign: Timestamp| sign.plus_ns(TIMER_SETTLE_NS) <= now;
+        let (ended_at, expired) = match (small.expired_at, small.cancelled_at) {
+            (Some(expired_at), _) if due(expired_at) => (expired_at, true),
+            (None, Some(cancelled_at)) if due(cancelled_at) => (cancelled_at, false),
+            _ => return,
+        };
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        if connection.is_closed() {
+            return;
+        }
+        connection.evidence.timer_expired = expired;
+        self.tables.unset_skaddr(id, small.skaddr);
+        self.step(id, TcpState::Close, ended_at, Source::Observed);
+        self.end(id, ended_at);
+    }
+
+    /// The other end's FIN was acknowledged by an orphan in FIN_WAIT2: it is in TIME_WAIT, though the re-arm of
+    /// its timer in the same slot of the timer wheel has no event.
+    pub(super) fn infer_time_wait(&mut self, id: ConnId, at: Timestamp) {
+        if self.tables.get(id).is_some_and(super::Connection::is_orphaned_fin_wait2) {
+            self.step(id, TcpState::TimeWait, at, Source::Inferred);
+        }
+    }
+}

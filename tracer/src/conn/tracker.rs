@@ -1,0 +1,252 @@
+//! The tracker itself: finds the connection that an event is about and hands it to the rule for its kind.
+
+use std::collections::VecDeque;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::connection::{Connection, ProcessFacts};
+use super::deadlines::{Deadlines, Due};
+use super::tables::Tables;
+use crate::event::{Body, Event, Tuple};
+use crate::record::{ConnId, Segment, Source, Transition};
+use crate::tcp::{Endpoint, TcpState};
+use crate::time::Timestamp;
+
+/// How long a closed end stays, so that a reset right behind it still counts, nanoseconds.
+pub(super) const SETTLE_NS: u64 = 100_000_000;
+/// How long a cancelled timer may wait for what explains it (a child, a re-arm, an expiry), nanoseconds.
+pub(super) const TIMER_SETTLE_NS: u64 = 50_000_000;
+
+/// Bounds of the tracker's tables.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connection ends tracked at once.
+    pub connections: usize,
+    /// SYNs that arrived at listeners and wait for their request socket; children without a tuple yet.
+    pub pending: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { connections: 2_000_000, pending: 65_536 }
+    }
+}
+
+/// What hit a bound or could not be tied to a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TrackerCounters {
+    /// Connections not tracked because the table was full.
+    pub connections_refused: u64,
+    /// SYNs and children dropped from the waiting tables because they were full.
+    pub pending_dropped: u64,
+    /// Events about sockets that are not tracked (their opening was lost, or they are no connection).
+    pub unattributed: u64,
+}
+
+/// What the tracker found out.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A connection is new.
+    Opened(ConnId),
+    /// It went from one state to another.
+    Transition(Transition),
+    /// A segment worth telling passed.
+    Segment(Segment),
+    /// It has an owner, with this cgroup id; the edge adds the process's facts.
+    Owned {
+        /// The connection.
+        conn: ConnId,
+        /// Process id.
+        pid: u32,
+        /// cgroup v2 id, 0 where unknown.
+        cgroup_id: u64,
+    },
+    /// Its other end is known.
+    Paired(ConnId),
+    /// It has ended and its verdict is settled: carried here whole, the tracker has forgotten it.
+    Closed(Box<Connection>),
+}
+
+/// A SYN that arrived at a listener, before its request socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PendingSyn {
+    pub at: Timestamp,
+    pub segment: crate::event::Segment,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Tracker {
+    pub(super) tables: Tables,
+    pub(super) deadlines: Deadlines,
+    pub(super) changes: Vec<Change>,
+    pub(super) pending_syns: FxHashMap<Tuple, PendingSyn>,
+    pub(super) pending_syn_order: VecDeque<(Timestamp, Tuple)>,
+    /// Children born before their tuple was filled (kernels before 6.18), by kernel address.
+    pub(super) pending_children: FxHashMap<u64, Timestamp>,
+    /// Connections in an orphan's FIN_WAIT2: few, and the only ones that have to be looked at.
+    pub(super) orphans: FxHashSet<ConnId>,
+    /// What hit a bound.
+    pub counters: TrackerCounters,
+    pub(super) limits: Limits,
+    /// A dump of every namespace was merged: what is unknown now was lost, not older.
+    pub(super) snapshot_merged: bool,
+    /// Whether segments are seen in cgroup_skb.
+    pub(super) sees_segments: bool,
+    last_id: u64,
+}
+
+impl Tracker {
+    /// An empty tracker. `sees_segments` tells whether SYN, FIN and RST are seen as packets.
+    #[must_use]
+    pub fn new(limits: Limits, sees_segments: bool) -> Self {
+        Tracker { limits, sees_segments, ..Tracker::default() }
+    }
+
+    /// Takes in one event. What follows from it is in [`Tracker::drain`].
+    pub fn apply(&mut self, event: &Event<'_>) {
+        match &event.body {
+            Body::State(state) => self.apply_state(event, state),
+            Body::Timer(timer) => self.apply_timer(event.at, event.cookie, timer),
+            Body::Segment(segment) => self.apply_segment(event, segment),
+            Body::Owner(owner) => self.apply_owner(event, owner),
+            Body::Reset(reset) => self.apply_reset(event, reset),
+            Body::Payload(_) | Body::Exec(_) => {}
+        }
+    }
+
+    /// Lets time pass up to `now`: what waited for a sign that did not come is settled.
+    pub fn expire(&mut self, now: Timestamp) {
+        while let Some((_, id, due)) = self.deadlines.pop_due(now) {
+            match due {
+                Due::SmallSocketEnd => self.settle_small_socket(id, now),
+                Due::Forget => self.forget(id),
+            }
+        }
+        self.expire_pending(now);
+    }
+
+    /// What was found out since the last call, in order.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Change> {
+        self.changes.drain(..)
+    }
+
+    /// A tracked connection.
+    #[must_use]
+    pub fn get(&self, id: ConnId) -> Option<&Connection> {
+        self.tables.get(id)
+    }
+
+    /// Every tracked connection, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.tables.iter()
+    }
+
+    /// Number of tracked connections.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.tables.len()
+    }
+
+    /// Whether nothing is tracked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.tables.len() == 0
+    }
+
+    /// Adds what the edge knows of a connection's owner.
+    pub fn set_facts(&mut self, id: ConnId, facts: std::sync::Arc<ProcessFacts>) {
+        if let Some(owner) = self.tables.get_mut(id).and_then(|c| c.owner.as_mut()) {
+            owner.facts = facts;
+        }
+    }
+
+    /// Counts an exchange; returns its number on the connection as the tracker counts them.
+    pub fn count_exchange(&mut self, id: ConnId) {
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.exchanges += 1;
+        }
+    }
+
+    /// The connection that an event with this cookie or tuple is about, closed ones included while they stay.
+    #[must_use]
+    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<ConnId> {
+        if !by_tuple
+            && let Some(id) = cookie.and_then(|c| self.tables.by_cookie(c))
+            && self.tables.get(id).is_some_and(|c| agrees(&c.tuple, tuple))
+        {
+            return Some(id);
+        }
+        self.tables.by_tuple(tuple)
+    }
+
+    /// A new connection in the tables; `None`, counted, where they are full.
+    pub(super) fn open(
+        &mut self,
+        tuple: Tuple,
+        endpoint: Option<Endpoint>,
+        state: TcpState,
+        at: Option<Timestamp>,
+    ) -> Option<ConnId> {
+        if self.tables.len() >= self.limits.connections {
+            self.counters.connections_refused += 1;
+            return None;
+        }
+        self.last_id += 1;
+        let id = ConnId(self.last_id);
+        let mut connection = Connection::new(id, tuple, endpoint, state);
+        connection.enter(state, at);
+        self.tables.insert(connection);
+        self.changes.push(Change::Opened(id));
+        Some(id)
+    }
+
+    /// Moves a connection to a state and tells it.
+    pub(super) fn step(&mut self, id: ConnId, to: TcpState, at: Timestamp, source: Source) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        let from = connection.state;
+        let in_from_us = connection.entered_at.map(|entered| at.since_us(entered));
+        if to == TcpState::Established && connection.connect_us.is_none() {
+            connection.connect_us = connection.opened_at.map(|opened| at.since_us(opened));
+        }
+        connection.enter(to, Some(at));
+        if from == TcpState::FinWait2 {
+            self.orphans.remove(&id);
+        }
+        let endpoint = connection.endpoint;
+        self.changes.push(Change::Transition(Transition {
+            conn: id,
+            at,
+            endpoint,
+            from,
+            to,
+            in_from_us,
+            source,
+        }));
+    }
+
+    /// The connection's last kernel object is done with.
+    pub(super) fn end(&mut self, id: ConnId, at: Timestamp) {
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        connection.closed_at = Some(at);
+        self.deadlines.push(at.plus_ns(SETTLE_NS), id, Due::Forget);
+    }
+
+    fn forget(&mut self, id: ConnId) {
+        // A timewait socket found late may have brought it back to life.
+        if !self.tables.get(id).is_some_and(Connection::is_closed) {
+            return;
+        }
+        if let Some(connection) = self.tables.remove(id) {
+            self.changes.push(Change::Closed(Box::new(connection)));
+        }
+    }
+}
+
+/// Whether two sights of a four-tuple can be of one socket: a part that is not known yet agrees with anything.
+pub(super) fn agrees(known: &Tuple, seen: &Tuple) -> bool {
+    let ports = |a: u16, b: u16| a == 0 || b == 0 || a == b;
+    ports(known.local.port, seen.local.port)
+        && ports(known.remote.port, seen.remote.port)
+        && (seen.remote.port == 0 || known.remote.port == 0 || known.remote.ip == seen.remote.ip)
+}
