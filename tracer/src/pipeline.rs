@@ -10,7 +10,7 @@ use tracer_common::Hook;
 
 use crate::conn::{self, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
-use crate::engine::{Engine, Output};
+use crate::engine::{Engine, EngineOptions, Output};
 use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
@@ -95,7 +95,12 @@ impl Pipeline {
         let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
         let mut pipeline = Pipeline {
             loaded,
-            engine: Engine::new(Limits::default(), sees_segments, options.tell_changed),
+            engine: Engine::new(EngineOptions {
+                limits: Limits::default(),
+                sees_segments,
+                tell_changed: options.tell_changed,
+                show_secrets: options.show_secrets,
+            }),
             merger: Merger::default(),
             anchor,
             host,

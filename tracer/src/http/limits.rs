@@ -59,3 +59,16 @@ pub struct Counters {
     /// Bytes in either direction after CONNECT or 101: no HTTP any more.
     pub tunnel_bytes: u64,
 }
+
+impl std::ops::AddAssign for Counters {
+    fn add_assign(&mut self, other: Self) {
+        self.head_bytes_cut += other.head_bytes_cut;
+        self.hold_overflows += other.hold_overflows;
+        self.outstanding_overflows += other.outstanding_overflows;
+        self.holes += other.holes;
+        self.missing_bytes += other.missing_bytes;
+        self.framing_losses += other.framing_losses;
+        self.malformed += other.malformed;
+        self.tunnel_bytes += other.tunnel_bytes;
+    }
+}

@@ -130,7 +130,7 @@ impl Expected {
     }
 
     /// What `inet_sock_set_state` tells of this life: it calls the swap for a timewait socket `-> CLOSE`, and
-    /// has no word for that socket's end nor for a request socket. `LISTEN -> SYN_RECV` is left out: older
+    /// has no word for that socket's end nor for a request socket, and `LISTEN -> SYN_RECV` is left out: older
     /// kernels tell it before the addresses are there.
     pub fn visible(&self) -> Vec<(TcpState, TcpState)> {
         visible(self.endpoint == Endpoint::Client && !self.older, &self.path)

@@ -9,7 +9,7 @@ use tracer::tcp::TcpState;
 use crate::expect::{Endpoint, Expected, Lives, Owner};
 use crate::run::{Outcome, Played};
 use crate::support::records::{Life, Line, Segment, Transition};
-use crate::support::witness::{Told, by_end};
+use crate::support::witness;
 
 /// Judges one scenario; the error is the whole report.
 pub fn judge(played: &Played, outcome: &Outcome) -> Result<(), String> {
@@ -36,10 +36,16 @@ fn report(played: &Played, lives: &Lives, outcome: &Outcome, problems: &[String]
         let _ = writeln!(text, "  {local} > {remote} {} {outcome} {closed_by:?}", names(path));
     }
     let _ = writeln!(text, "lines:");
-    let ids: Vec<String> = outcome.run.iter().flat_map(|r| &r.lines).filter_map(|o| {
-        let Line::Connection(life) = &o.line else { return None };
-        mine(played, life).then(|| format!("\"{}\"", life.id))
-    }).take(8).collect();
+    let ids: Vec<String> = outcome
+        .run
+        .iter()
+        .flat_map(|r| &r.lines)
+        .filter_map(|o| {
+            let Line::Connection(life) = &o.line else { return None };
+            mine(played, life).then(|| format!("\"{}\"", life.id))
+        })
+        .take(8)
+        .collect();
     let lines = outcome.run.iter().flat_map(|run| &run.lines);
     for output in lines.filter(|o| ids.iter().any(|id| o.text.contains(id))).take(60) {
         let _ = writeln!(text, "  {}", output.text);
@@ -53,35 +59,34 @@ fn against_the_kernel(lives: &Lives, outcome: &Outcome) -> Vec<String> {
     if outcome.witness_lost > 0 {
         problems.push(format!("the witness lost {} events", outcome.witness_lost));
     }
-    let told = by_end(&outcome.told);
+    let told = witness::lives(&outcome.told);
     for (&(local, remote), expected) in &grouped(lives) {
-        let expected: Vec<_> = expected.iter().flat_map(|(_, life)| life.visible()).collect();
-        let empty = Vec::new();
-        let all = told.get(&(local, remote)).unwrap_or(&empty);
-        let seen: Vec<_> = witnessed(all);
-        // What is older than the tracer is not older than the witness.
-        let from = if grouped_is_older(lives, local, remote) {
-            seen.len().saturating_sub(expected.len())
-        } else {
-            0
-        };
-        if seen[from..] != expected[..] {
-            let (seen, expected) = (pairs(&seen[from..]), pairs(&expected));
+        if expected.iter().any(|(_, life)| life.older && life.visible().is_empty()) {
+            continue;
+        }
+        // A request socket alone is not seen at all.
+        let visible = expected.iter().map(|(_, life)| life).filter(|l| !l.visible().is_empty());
+        let seen = told.get(&(local, remote)).map_or(&[][..], Vec::as_slice);
+        let count = (visible.clone().count(), seen.len());
+        if count.0 != count.1 {
             problems.push(format!(
-                "the kernel did otherwise on {local} > {remote}: expected {expected}, it did {seen}"
+                "the kernel had {count:?} (expected, seen) lives of {local} > {remote}"
             ));
+        }
+        for (life, seen) in visible.zip(seen) {
+            let expected = life.visible();
+            let seen: Vec<_> = seen.iter().map(|t| (t.from, t.to)).collect();
+            // What is older than the tracer is not older than the witness.
+            let from = if life.older { seen.len().saturating_sub(expected.len()) } else { 0 };
+            if seen[from..] != expected[..] {
+                let (did, expected) = (pairs(&seen[from..]), pairs(&expected));
+                problems.push(format!(
+                    "the kernel did otherwise on {local} > {remote}: expected {expected}, did {did}"
+                ));
+            }
         }
     }
     problems
-}
-
-fn grouped_is_older(lives: &Lives, local: SocketAddr, remote: SocketAddr) -> bool {
-    lives.all.iter().any(|l| l.older && (l.local, l.remote) == (local, remote))
-}
-
-/// What the witness told, without what not every kernel tells with addresses.
-pub fn witnessed(told: &[Told]) -> Vec<(TcpState, TcpState)> {
-    told.iter().map(|t| (t.from, t.to)).filter(|t| t.0 != TcpState::Listen).collect()
 }
 
 type Ends = (SocketAddr, SocketAddr);
@@ -307,7 +312,9 @@ impl Differences {
         let Some(expected) = &expected.segments else { return };
         let told: Vec<String> = told
             .iter()
-            .map(|s| format!("{} {}{}", s.direction, s.flags, if s.retransmit { " again" } else { "" }))
+            .map(|s| {
+                format!("{} {}{}", s.direction, s.flags, if s.retransmit { " again" } else { "" })
+            })
             .collect();
         self.unless_equal("segments", &expected.join(", "), &told.join(", "));
     }

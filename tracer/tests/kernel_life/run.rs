@@ -46,8 +46,15 @@ pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, S
         .enumerate()
         .partition(|(_, scenario)| scenario.begins == Begins::BeforeTheTracer);
     let (mut played, tracing) = std::thread::scope(|scope| {
-        let older: Vec<_> =
-            before.iter().map(|&row| scope.spawn({ let gate = &gate; move || play(row, gate) })).collect();
+        let older: Vec<_> = before
+            .iter()
+            .map(|&row| {
+                scope.spawn({
+                    let gate = &gate;
+                    move || play(row, gate)
+                })
+            })
+            .collect();
         gate.wait_for(older.len());
         let tracing = if witness_only { Ok(None) } else { Tracing::start(&[]).map(Some) };
         gate.open();
@@ -109,8 +116,7 @@ fn all_are_over(played: &[Played], lines: &[Output]) -> bool {
     let lives = || played.iter().filter_map(|p| p.lives.as_ref().ok()).flat_map(|l| &l.all);
     let ends: HashSet<_> = lives().filter(|l| l.ends()).map(|l| (l.local, l.remote)).collect();
     ends.into_iter().all(|(local, remote)| {
-        let wanted =
-            lives().filter(|l| l.ends() && (l.local, l.remote) == (local, remote)).count();
+        let wanted = lives().filter(|l| l.ends() && (l.local, l.remote) == (local, remote)).count();
         over.get(&(local, remote)).copied().unwrap_or(0) >= wanted
     })
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::actor::{Actor, Conn, Listener, Options};
 use crate::support::netns::Namespace;
-use crate::support::{STEP, procnet, wait_until};
 use crate::support::wire::Wire;
+use crate::support::{STEP, procnet, wait_until};
 use tracer::tcp::TcpState;
 
 /// What lies between the two ends.

@@ -27,5 +27,6 @@ pub fn skip(tests: &str, why: &str) {
 
 /// The program under test; `TRACER_BIN` names it where it has been moved after the build.
 pub fn tracer() -> PathBuf {
-    std::env::var_os("TRACER_BIN").map_or_else(|| env!("CARGO_BIN_EXE_tracer").into(), PathBuf::from)
+    std::env::var_os("TRACER_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_tracer").into(), PathBuf::from)
 }

@@ -6,23 +6,28 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tracer::tcp::TcpState;
 
+use super::trace_page::{Format, events};
+
 const TRACEFS: &str = "/sys/kernel/tracing";
+const EVENT: &str = "events/sock/inet_sock_set_state";
 
 /// A state change that the kernel told of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Told {
-    /// CLOCK_MONOTONIC, microseconds; `None` where the witness has no clock of the kernel's.
-    pub at_us: Option<u64>,
+    /// CLOCK_MONOTONIC, nanoseconds.
+    pub at_ns: u64,
+    /// The kernel's address of the socket: another one may have it later.
+    pub socket: u64,
     /// Port 0 where the socket was not bound yet.
     pub local: SocketAddr,
     pub remote: SocketAddr,
@@ -33,9 +38,8 @@ pub struct Told {
 /// A running witness.
 pub struct Witness {
     instance: PathBuf,
-    lines: Arc<Mutex<Vec<Told>>>,
     over: Arc<AtomicBool>,
-    reader: Option<JoinHandle<()>>,
+    readers: Vec<JoinHandle<Vec<Told>>>,
 }
 
 impl Witness {
@@ -45,48 +49,45 @@ impl Witness {
         let instance =
             Path::new(TRACEFS).join(format!("instances/tracer-test-{}", std::process::id()));
         std::fs::create_dir(&instance)?;
-        let set = |name: &str, value: &str| std::fs::write(instance.join(name), value);
-        set("trace_clock", "mono")?;
-        set("buffer_size_kb", "4096")?;
-        let pipe = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK)
-            .open(instance.join("trace_pipe"))?;
-        set("events/sock/inet_sock_set_state/enable", "1")?;
-        let (lines, over) = (Arc::default(), Arc::new(AtomicBool::new(false)));
-        let (to, until) = (Arc::clone(&lines), Arc::clone(&over));
-        let reader = std::thread::Builder::new()
-            .name("witness".into())
-            .spawn(move || read(pipe, &to, &until))?;
-        Ok(Witness { instance, lines, over, reader: Some(reader) })
+        let over = Arc::new(AtomicBool::new(false));
+        let mut witness = Witness { instance, over, readers: Vec::new() };
+        witness.set("trace_clock", "mono")?;
+        witness.set("buffer_size_kb", "4096")?;
+        let format = std::fs::read_to_string(witness.instance.join(EVENT).join("format"))?;
+        let format = Format::parse(&format).ok_or(io::ErrorKind::InvalidData)?;
+        for cpu in std::fs::read_dir(witness.instance.join("per_cpu"))? {
+            let pages = OpenOptions::new()
+                .read(true)
+                .custom_flags(libc::O_NONBLOCK)
+                .open(cpu?.path().join("trace_pipe_raw"))?;
+            let (format, over) = (format.clone(), Arc::clone(&witness.over));
+            witness.readers.push(std::thread::spawn(move || read(pages, &format, &over)));
+        }
+        witness.set(&format!("{EVENT}/enable"), "1")?;
+        Ok(witness)
+    }
+
+    fn set(&self, name: &str, value: &str) -> io::Result<()> {
+        std::fs::write(self.instance.join(name), value)
     }
 
     /// Ends; what was told, in order, and how many events the kernel's buffer had no room for.
     pub fn stop(mut self) -> (Vec<Told>, u64) {
-        self.finish();
-        let lost = self.overrun();
-        (std::mem::take(&mut *self.lines.lock().expect("the reader does not panic")), lost)
+        let mut told = self.finish();
+        told.sort_by_key(|event| event.at_ns);
+        (told, self.overrun())
     }
 
-    fn finish(&mut self) {
-        let _ = std::fs::write(self.instance.join("events/sock/inet_sock_set_state/enable"), "0");
+    fn finish(&mut self) -> Vec<Told> {
+        let _ = self.set(&format!("{EVENT}/enable"), "0");
         self.over.store(true, Ordering::Release);
-        if let Some(reader) = self.reader.take() {
-            let _ = reader.join();
-        }
+        self.readers.drain(..).filter_map(|reader| reader.join().ok()).flatten().collect()
     }
 
     fn overrun(&self) -> u64 {
         let Ok(cpus) = std::fs::read_dir(self.instance.join("per_cpu")) else { return 0 };
         cpus.filter_map(|cpu| std::fs::read_to_string(cpu.ok()?.path().join("stats")).ok())
-            .flat_map(|stats| {
-                let count = |line: &str| -> Option<u64> {
-                    let (name, number) = line.split_once(": ")?;
-                    let counts = name == "overrun" || name == "dropped events";
-                    if counts { number.trim().parse().ok() } else { None }
-                };
-                stats.lines().filter_map(count).collect::<Vec<_>>()
-            })
+            .flat_map(|stats| stats.lines().filter_map(lost).collect::<Vec<_>>())
             .sum()
     }
 }
@@ -107,79 +108,56 @@ fn mount_tracefs() -> io::Result<()> {
     Ok(())
 }
 
-fn read(mut pipe: File, to: &Mutex<Vec<Told>>, until: &AtomicBool) {
-    let mut text = String::new();
-    let mut buffer = vec![0; 1 << 16];
+fn lost(line: &str) -> Option<u64> {
+    let (name, number) = line.split_once(": ")?;
+    let counts = name == "overrun" || name == "dropped events";
+    if counts { number.trim().parse().ok() } else { None }
+}
+
+fn read(mut pages: File, format: &Format, over: &AtomicBool) -> Vec<Told> {
+    let mut told = Vec::new();
+    let mut page = vec![0; 1 << 16];
     loop {
         // Asked before reading: what was traced before the end is read after it.
-        let last = until.load(Ordering::Acquire);
-        while let Ok(length @ 1..) = pipe.read(&mut buffer) {
-            text.push_str(&String::from_utf8_lossy(&buffer[..length]));
-            let whole = text.rfind('\n').map_or(0, |end| end + 1);
-            let told: Vec<Told> = text[..whole].lines().filter_map(parse).collect();
-            to.lock().expect("nobody panics with the lines").extend(told);
-            text.drain(..whole);
+        let last = over.load(Ordering::Acquire);
+        while let Ok(length @ 1..) = pages.read(&mut page) {
+            let changes = events(&page[..length]);
+            told.extend(changes.iter().filter_map(|&(at_ns, record)| format.read(at_ns, record)));
         }
         if last {
-            return;
+            return told;
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// `  comm-12 [001] ..s2. 123.456789: inet_sock_set_state: family=AF_INET protocol=IPPROTO_TCP sport=..`
-fn parse(line: &str) -> Option<Told> {
-    let (head, fields) = line.split_once(": inet_sock_set_state: ")?;
-    let (seconds, micros) = head.rsplit_once(' ')?.1.split_once('.')?;
-    let at_us = seconds.parse::<u64>().ok()? * 1_000_000 + micros.parse::<u64>().ok()?;
-    let fields: HashMap<&str, &str> =
-        fields.split_ascii_whitespace().filter_map(|word| word.split_once('=')).collect();
-    if *fields.get("protocol")? != "IPPROTO_TCP" {
-        return None;
-    }
-    let (from_address, to_address) = match *fields.get("family")? {
-        "AF_INET" => ("saddr", "daddr"),
-        _ => ("saddrv6", "daddrv6"),
-    };
-    let end = |address: &str, port: &str| -> Option<SocketAddr> {
-        let ip: IpAddr = fields.get(address)?.parse().ok()?;
-        Some(SocketAddr::new(ip.to_canonical(), fields.get(port)?.parse().ok()?))
-    };
-    let state = |field: &str| named(fields.get(field)?.strip_prefix("TCP_")?);
-    Some(Told {
-        at_us: Some(at_us),
-        local: end(from_address, "sport")?,
-        remote: end(to_address, "dport")?,
-        from: state("oldstate")?,
-        to: state("newstate")?,
-    })
-}
-
-/// The state of a name.
-pub fn named(name: &str) -> Option<TcpState> {
-    TcpState::ALL.into_iter().find(|state| state.name() == name)
-}
-
-/// What was told about each end, in order; a `CLOSE -> SYN_SENT` without a port is given to the end that comes
-/// out of SYN_SENT next, and self-transitions (MPTCP makes them) and listeners' own are left out.
-pub fn by_end(told: &[Told]) -> HashMap<(SocketAddr, SocketAddr), Vec<Told>> {
-    let mut ends: HashMap<(SocketAddr, SocketAddr), Vec<Told>> = HashMap::new();
-    let mut unbound: Vec<Told> = Vec::new();
-    for &event in told {
-        if event.to == TcpState::SynSent && event.local.port() == 0 {
-            unbound.push(event);
-        } else if event.from != event.to && event.remote.port() != 0 {
-            let end = ends.entry((event.local, event.remote)).or_default();
-            let fits = |open: &Told| {
-                event.from == TcpState::SynSent
-                    && open.remote == event.remote
-                    && open.local.ip() == event.local.ip()
-            };
-            if let Some(at) = unbound.iter().position(fits) {
-                end.push(unbound.remove(at));
-            }
-            end.push(event);
+/// The lives that sockets lived under the witness's eyes, in the order in which they began, each under its ends.
+///
+/// A life begins with `CLOSE -> SYN_SENT` or out of LISTEN (left out itself: older kernels tell it before the
+/// addresses are there) and ends with CLOSE. Self-transitions (MPTCP makes them) are left out, and so are
+/// listeners.
+pub fn lives(told: &[Told]) -> HashMap<(SocketAddr, SocketAddr), Vec<Vec<Told>>> {
+    let mut open: HashMap<u64, Vec<Told>> = HashMap::new();
+    let mut over: Vec<Vec<Told>> = Vec::new();
+    for &event in told.iter().filter(|t| t.from != t.to) {
+        let begins = event.to == TcpState::SynSent || event.from == TcpState::Listen;
+        if begins {
+            over.extend(open.remove(&event.socket));
+        }
+        if event.from != TcpState::Listen && event.to != TcpState::Listen {
+            open.entry(event.socket).or_default().push(event);
+        }
+        if event.to == TcpState::Close {
+            over.extend(open.remove(&event.socket));
         }
     }
-    ends
+    over.extend(open.into_values());
+    over.sort_by_key(|life| life.first().map(|event| event.at_ns));
+    let mut by_ends: HashMap<_, Vec<Vec<Told>>> = HashMap::new();
+    for life in over {
+        if let Some(last) = life.last() {
+            by_ends.entry((last.local, last.remote)).or_default().push(life);
+        }
+    }
+    by_ends
 }

@@ -23,16 +23,18 @@ pub fn client_first(stage: &Stage) -> Lives {
     pair.client.close();
     pair.client.wait_state(Some(TimeWait));
     Lives::new().pair(
-        pair.client
-            .client(ACTIVE_CLIENT)
-            .graceful("local")
-            .bytes(10, 200)
-            .segments(&["sent S", "received SA", "sent FA", "received FA"]),
-        pair.server
-            .server(PASSIVE_SERVER)
-            .graceful("remote")
-            .bytes(200, 10)
-            .segments(&["received S", "sent SA", "received FA", "sent FA"]),
+        pair.client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 200).segments(&[
+            "sent S",
+            "received SA",
+            "sent FA",
+            "received FA",
+        ]),
+        pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(200, 10).segments(&[
+            "received S",
+            "sent SA",
+            "received FA",
+            "sent FA",
+        ]),
     )
 }
 
@@ -46,14 +48,18 @@ pub fn server_first(stage: &Stage) -> Lives {
     pair.server.close();
     pair.server.wait_state(Some(TimeWait));
     Lives::new().pair(
-        pair.client
-            .client(PASSIVE_CLIENT)
-            .graceful("remote")
-            .segments(&["sent S", "received SA", "received FA", "sent FA"]),
-        pair.server
-            .server(ACTIVE_SERVER)
-            .graceful("local")
-            .segments(&["received S", "sent SA", "sent FA", "received FA"]),
+        pair.client.client(PASSIVE_CLIENT).graceful("remote").segments(&[
+            "sent S",
+            "received SA",
+            "received FA",
+            "sent FA",
+        ]),
+        pair.server.server(ACTIVE_SERVER).graceful("local").segments(&[
+            "received S",
+            "sent SA",
+            "sent FA",
+            "received FA",
+        ]),
     )
 }
 
@@ -157,10 +163,7 @@ pub fn owner_dies(stage: &Stage) -> Lives {
     server.receive_end(0);
     server.wait_state(Some(CloseWait));
     server.close();
-    Lives::new().pair(
-        life,
-        server.server(PASSIVE_SERVER).graceful("remote"),
-    )
+    Lives::new().pair(life, server.server(PASSIVE_SERVER).graceful("remote"))
 }
 
 /// Nobody answers the FIN of a socket that its program has closed already.

@@ -12,9 +12,8 @@ const ROUNDS: usize = 20;
 /// All are open at the same time.
 pub fn five_hundred(stage: &Stage) -> Lives {
     let listener = stage.server.listen(stage.server_at());
-    let started: Vec<Conn<'_>> = (0..CROWD)
-        .map(|_| stage.client.connect_start(listener.at, Options::default()))
-        .collect();
+    let started: Vec<Conn<'_>> =
+        (0..CROWD).map(|_| stage.client.connect_start(listener.at, Options::default())).collect();
     started.iter().for_each(Conn::connected);
     let mut accepted: Vec<Conn<'_>> = (0..CROWD).map(|_| listener.accept()).collect();
     accepted.sort_by_key(|server| started.iter().position(|c| c.local == server.remote));

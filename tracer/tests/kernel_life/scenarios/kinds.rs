@@ -4,9 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::thread::sleep;
 use std::time::Duration;
 
-use tracer::tcp::TcpState::{
-    Close, Closing, Established, FinWait1, SynRecv, SynSent, TimeWait,
-};
+use tracer::tcp::TcpState::{Close, Closing, Established, FinWait1, SynRecv, SynSent, TimeWait};
 
 use super::opening::close_client_first;
 use super::{ACTIVE_CLIENT, CUT_CLIENT, CUT_SERVER, PASSIVE_SERVER};

@@ -34,13 +34,11 @@ pub struct Scenario {
 }
 
 /// The life of a client that closes first, and so has the TIME_WAIT.
-const ACTIVE_CLIENT: &[TcpState] =
-    &[SynSent, Established, FinWait1, FinWait2, TimeWait, Close];
+const ACTIVE_CLIENT: &[TcpState] = &[SynSent, Established, FinWait1, FinWait2, TimeWait, Close];
 /// The life of a client whose server closes first.
 const PASSIVE_CLIENT: &[TcpState] = &[SynSent, Established, CloseWait, LastAck, Close];
 /// The life of a server end that closes first.
-const ACTIVE_SERVER: &[TcpState] =
-    &[SynRecv, Established, FinWait1, FinWait2, TimeWait, Close];
+const ACTIVE_SERVER: &[TcpState] = &[SynRecv, Established, FinWait1, FinWait2, TimeWait, Close];
 /// The life of a server end whose client closes first.
 const PASSIVE_SERVER: &[TcpState] = &[SynRecv, Established, CloseWait, LastAck, Close];
 /// Opened, then cut off.

@@ -23,10 +23,7 @@ pub fn established(stage: &Stage) -> Lives {
             .client(&[Established, FinWait1, FinWait2, TimeWait, Close])
             .graceful("local")
             .older(),
-        pair.server
-            .server(&[Established, CloseWait, LastAck, Close])
-            .graceful("remote")
-            .older(),
+        pair.server.server(&[Established, CloseWait, LastAck, Close]).graceful("remote").older(),
     )
 }
 
@@ -70,13 +67,8 @@ pub fn time_wait(stage: &Stage) -> Lives {
     pair.client.wait_state(Some(TimeWait));
     pair.server.wait_state(None);
     stage.tracer_starts();
-    Lives::new().alone(
-        pair.client
-            .client(&[TimeWait, Close])
-            .graceful("local")
-            .older()
-            .owned_by_nobody(),
-    )
+    Lives::new()
+        .alone(pair.client.client(&[TimeWait, Close]).graceful("local").older().owned_by_nobody())
 }
 
 /// A half-open connection whose other end never answers; it is sent SYN+ACK again under the tracer's eyes.
@@ -89,8 +81,7 @@ pub fn syn_recv(stage: &Stage) -> Lives {
     stage.tracer_starts();
     wire.inject(End::Right, &packet::tcp(nobody, stage.server_v4(), flags::RST, 1001, 0));
     stage.server_sees(listener.at, nobody.into(), None);
-    let life =
-        Expected::unaccepted(&stage.server, (listener.at, nobody.into()), &[SynRecv, Close]);
+    let life = Expected::unaccepted(&stage.server, (listener.at, nobody.into()), &[SynRecv, Close]);
     Lives::new().alone(life.outcome("reset_by_remote").older())
 }
 

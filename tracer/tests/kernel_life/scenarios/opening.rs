@@ -3,9 +3,7 @@
 use tracer::tcp::TcpState::{Close, Established, FinWait1, SynRecv, SynSent};
 use tracer::tcp::flags;
 
-use super::{
-    ACTIVE_CLIENT, ACTIVE_SERVER, CUT_CLIENT, CUT_SERVER, PASSIVE_CLIENT, PASSIVE_SERVER,
-};
+use super::{ACTIVE_CLIENT, ACTIVE_SERVER, CUT_CLIENT, CUT_SERVER, PASSIVE_CLIENT, PASSIVE_SERVER};
 use crate::expect::{Endpoint, Expected, Lived, Lives};
 use crate::stage::Stage;
 use crate::support::actor::{Conn, Op, Options};
@@ -31,12 +29,8 @@ pub fn refused(stage: &Stage) -> Lives {
     let client = stage.client.connect_start(stage.server_at(), Options::default());
     client.connect_fails_with(libc::ECONNREFUSED);
     client.close();
-    Lives::new().alone(
-        client
-            .client(NEVER_OPENED)
-            .outcome("refused")
-            .segments(&["sent S", "received RA"]),
-    )
+    Lives::new()
+        .alone(client.client(NEVER_OPENED).outcome("refused").segments(&["sent S", "received RA"]))
 }
 
 pub fn black_hole(stage: &Stage) -> Lives {
@@ -133,61 +127,60 @@ pub fn syn_ack_answered_by_reset(stage: &Stage) -> Lives {
     Lives::new().alone(life)
 }
 
-/// A queue of length 0 takes one connection. The second SYN is dropped without a word: no server end.
+/// A backlog of 1 takes two connections. The third SYN is dropped without a word: no server end.
 pub fn full_backlog(stage: &Stage) -> Lives {
     stage.sysctl("ipv4/tcp_syn_retries", "1");
-    let listener = stage.server.listen_with(stage.server_at(), 0, Options::default());
-    let first = stage.client.connect(listener.at);
-    let second = stage.client.connect_start(listener.at, Options::default());
-    second.connect_fails_with(libc::ETIMEDOUT);
-    second.close();
-    let accepted = listener.accept();
-    close_client_first(&first, &accepted);
-    Lives::new()
-        .pair(
-            first.client(ACTIVE_CLIENT).graceful("local"),
-            accepted.server(PASSIVE_SERVER).graceful("remote"),
+    let listener = stage.server.listen_with(stage.server_at(), 1, Options::default());
+    let taken = [stage.client.connect(listener.at), stage.client.connect(listener.at)];
+    let late = stage.client.connect_start(listener.at, Options::default());
+    late.connect_fails_with(libc::ETIMEDOUT);
+    late.close();
+    let late = late.client(NEVER_OPENED).outcome("timed_out").retransmitted(1);
+    taken.iter().fold(Lives::new().alone(late), |lives, client| {
+        let server = listener.accept();
+        close_client_first(client, &server);
+        lives.pair(
+            client.client(ACTIVE_CLIENT).graceful("local"),
+            server.server(PASSIVE_SERVER).graceful("remote"),
         )
-        .alone(second.client(NEVER_OPENED).outcome("timed_out").retransmitted(1))
+    })
 }
 
-/// Both handshakes fit when their SYNs come, only one when their third segments do. The other client believes in
-/// a connection that the server never had.
+/// When the SYNs of the last two came there was room for both; when their third segments come, for one. The other
+/// client believes in a connection that the server never had.
 pub fn full_backlog_at_the_ack(stage: &Stage) -> Lives {
     stage.sysctl("ipv4/tcp_synack_retries", "1");
-    let listener = stage.server.listen_with(stage.server_at(), 0, Options::default());
+    // Backlog 2: three may wait to be accepted, two may be half-open without cookies.
+    let listener = stage.server.listen_with(stage.server_at(), 2, Options::default());
     let (wire, client_ip) = (stage.wire(), stage.client_at(0).ip());
+    let mut taken = vec![stage.client.connect(listener.at), stage.client.connect(listener.at)];
+    for client in &taken {
+        stage.server_sees(client.remote, client.local, Some(Established));
+    }
     wire.hold(move |segment| segment.is_pure_ack() && segment.from.ip() == &client_ip);
-    let first = stage.client.connect(listener.at);
-    let second = stage.client.connect(listener.at);
-    let third_segment = |conn: Conn<'_>| {
-        let port = conn.local.port();
-        wire.wait_for("the third segment", move |s| s.is_pure_ack() && s.from.port() == port);
-    };
-    third_segment(first);
-    third_segment(second);
+    taken.push(stage.client.connect(listener.at));
+    let unlucky = stage.client.connect(listener.at);
+    let port = unlucky.local.port();
+    wire.wait_for("the third segment", move |s| s.is_pure_ack() && s.from.port() == port);
     wire.release();
-    let half_open =
-        Expected::unaccepted(&stage.server, (second.remote, second.local), HALF_OPEN);
-    stage.server_sees(second.remote, second.local, None);
-    second.send(10);
-    second.receive_fails_with(libc::ECONNRESET);
-    second.close();
-    let accepted = listener.accept();
-    close_client_first(&first, &accepted);
-    Lives::new()
-        .pair(
-            first.client(ACTIVE_CLIENT).graceful("local"),
-            accepted.server(PASSIVE_SERVER).graceful("remote"),
+    stage.server_sees(taken[2].remote, taken[2].local, Some(Established));
+    let half_open = Expected::unaccepted(&stage.server, (unlucky.remote, unlucky.local), HALF_OPEN);
+    stage.server_sees(unlucky.remote, unlucky.local, None);
+    unlucky.send(10);
+    unlucky.receive_fails_with(libc::ECONNRESET);
+    unlucky.close();
+    let lives = Lives::new().pair(
+        unlucky.client(CUT_CLIENT).outcome("reset_by_remote").closed_by("remote").bytes(10, 0),
+        half_open.outcome("timed_out").retransmitted(1),
+    );
+    taken.iter().fold(lives, |lives, client| {
+        let server = listener.accept();
+        close_client_first(client, &server);
+        lives.pair(
+            client.client(ACTIVE_CLIENT).graceful("local"),
+            server.server(PASSIVE_SERVER).graceful("remote"),
         )
-        .pair(
-            second
-                .client(CUT_CLIENT)
-                .outcome("reset_by_remote")
-                .closed_by("remote")
-                .bytes(10, 0),
-            half_open.outcome("timed_out"),
-        )
+    })
 }
 
 /// With a cookie the server remembers nothing until the third segment: its SYN_RECV begins there.
@@ -214,8 +207,7 @@ pub fn listener_closes_half_open(stage: &Stage) -> Lives {
     let client = stage.client.connect(listener.at);
     wire.wait_for("the third segment", move |s| s.is_pure_ack() && s.from.ip() == &client_ip);
     listener.close();
-    let half_open =
-        Expected::unaccepted(&stage.server, (client.remote, client.local), HALF_OPEN);
+    let half_open = Expected::unaccepted(&stage.server, (client.remote, client.local), HALF_OPEN);
     stage.server_sees(client.remote, client.local, None);
     client.close();
     client.wait_state(None);
@@ -240,8 +232,7 @@ pub fn ack_after_the_listener(stage: &Stage) -> Lives {
     wire.release();
     client.receive_fails_with(libc::ECONNRESET);
     client.close();
-    let half_open =
-        Expected::unaccepted(&stage.server, (client.remote, client.local), HALF_OPEN);
+    let half_open = Expected::unaccepted(&stage.server, (client.remote, client.local), HALF_OPEN);
     Lives::new().pair(
         client.client(CUT_CLIENT).outcome("reset_by_remote").closed_by("remote"),
         half_open.outcome("aborted"),
@@ -299,12 +290,7 @@ pub fn tuple_in_use(stage: &Stage) -> Lives {
     let reply = stage.client.tell(&Op::Connect { to: listener.at, options });
     assert_eq!(reply.errno, Some(libc::EADDRNOTAVAIL));
     close_client_first(&client, &server);
-    let futile = Expected::new(
-        &stage.client,
-        (from, listener.at),
-        Endpoint::Client,
-        NEVER_OPENED,
-    );
+    let futile = Expected::new(&stage.client, (from, listener.at), Endpoint::Client, NEVER_OPENED);
     Lives::new()
         .pair(
             client.client(ACTIVE_CLIENT).graceful("local"),

@@ -1,8 +1,6 @@
 //! Connections that stood and were cut off.
 
-use tracer::tcp::TcpState::{
-    Close, CloseWait, Established, FinWait1, FinWait2, SynRecv, SynSent,
-};
+use tracer::tcp::TcpState::{Close, CloseWait, Established, FinWait1, FinWait2, SynRecv, SynSent};
 
 use super::{CUT_CLIENT, CUT_SERVER};
 use crate::expect::{Lived, Lives};
@@ -15,16 +13,16 @@ pub fn by_the_client(stage: &Stage) -> Lives {
     pair.server.receive_fails_with(libc::ECONNRESET);
     pair.server.close();
     Lives::new().pair(
-        pair.client
-            .client(CUT_CLIENT)
-            .outcome("reset_by_local")
-            .closed_by("local")
-            .segments(&["sent S", "received SA", "sent RA"]),
-        pair.server
-            .server(CUT_SERVER)
-            .outcome("reset_by_remote")
-            .closed_by("remote")
-            .segments(&["received S", "sent SA", "received RA"]),
+        pair.client.client(CUT_CLIENT).outcome("reset_by_local").closed_by("local").segments(&[
+            "sent S",
+            "received SA",
+            "sent RA",
+        ]),
+        pair.server.server(CUT_SERVER).outcome("reset_by_remote").closed_by("remote").segments(&[
+            "received S",
+            "sent SA",
+            "received RA",
+        ]),
     )
 }
 
@@ -53,11 +51,7 @@ pub fn unread_data(stage: &Stage) -> Lives {
             .outcome("reset_by_remote")
             .closed_by("remote")
             .bytes(1000, 0),
-        pair.server
-            .server(CUT_SERVER)
-            .outcome("reset_by_local")
-            .closed_by("local")
-            .bytes(0, 1000),
+        pair.server.server(CUT_SERVER).outcome("reset_by_local").closed_by("local").bytes(0, 1000),
     )
 }
 
@@ -106,8 +100,7 @@ pub fn data_at_a_closed_peer(stage: &Stage) -> Lives {
 
 /// `TCP_USER_TIMEOUT`: sent data that is not acknowledged ends the connection. The server never learns.
 pub fn user_timeout(stage: &Stage) -> Lives {
-    let pair =
-        stage.pair_with(Options { user_timeout_ms: Some(700), ..Options::default() });
+    let pair = stage.pair_with(Options { user_timeout_ms: Some(700), ..Options::default() });
     stage.wire().drop(|_| true);
     pair.client.send(10);
     pair.client.receive_fails_with(libc::ETIMEDOUT);

@@ -117,9 +117,7 @@ pub fn no_room(stage: &Stage) -> Lives {
     close_client_first(&pair.client, &pair.server);
     pair.client.wait_state(None);
     Lives::new().pair(
-        pair.client
-            .client(&[SynSent, Established, FinWait1, FinWait2, Close])
-            .graceful("local"),
+        pair.client.client(&[SynSent, Established, FinWait1, FinWait2, Close]).graceful("local"),
         pair.server.server(PASSIVE_SERVER).graceful("remote"),
     )
 }
@@ -151,7 +149,10 @@ fn begins_with_last_ack(lives: &[Life], within_us: u64) -> Result<(), String> {
         };
         // A microsecond of clock reading apart, either way round.
         if told.plus_ns(100_000) < fin || told.since_us(fin) > within_us {
-            return Err(format!("{} entered TIME_WAIT at {told}, its FIN left at {fin}", pair[0].id));
+            return Err(format!(
+                "{} entered TIME_WAIT at {told}, its FIN left at {fin}",
+                pair[0].id
+            ));
         }
     }
     Ok(())

@@ -83,12 +83,7 @@ impl Actor {
     #[track_caller]
     fn must(&self, op: &Op) -> Reply {
         let reply = self.tell(op);
-        assert!(
-            reply.errno.is_none(),
-            "{} could not {op:?}: {}",
-            self.comm,
-            error(reply.errno)
-        );
+        assert!(reply.errno.is_none(), "{} could not {op:?}: {}", self.comm, error(reply.errno));
         reply
     }
 
@@ -168,7 +163,8 @@ fn hear<T: DeserializeOwned>(stream: &mut BufReader<UnixStream>) -> T {
 }
 
 fn error(errno: Option<i32>) -> String {
-    errno.map_or_else(|| "it went well".into(), |n| std::io::Error::from_raw_os_error(n).to_string())
+    errno
+        .map_or_else(|| "it went well".into(), |n| std::io::Error::from_raw_os_error(n).to_string())
 }
 
 /// A listening socket in a process.

@@ -87,8 +87,11 @@ impl Process {
             }
             Op::ConnectFast { to, bytes } => {
                 let socket = prepare(to, Options::default())?;
-                let sent =
-                    socket.send_to_with_flags(&vec![b'.'; bytes], &to.into(), libc::MSG_FASTOPEN)?;
+                let sent = socket.send_to_with_flags(
+                    &vec![b'.'; bytes],
+                    &to.into(),
+                    libc::MSG_FASTOPEN,
+                )?;
                 Ok(Reply { bytes: sent, ..self.keep(socket)? })
             }
             Op::ConnectStart { to, options } => self.connect_start(to, options),
