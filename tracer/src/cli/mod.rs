@@ -9,6 +9,9 @@ mod exit;
 mod export;
 mod logging;
 mod record;
+mod sinks;
+mod trace;
+mod view;
 mod watch;
 
 use std::process::ExitCode;
@@ -42,7 +45,8 @@ pub fn main() -> ExitCode {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     let level = cli.verbosity.level();
     let command = cli.command.unwrap_or_else(Command::watch);
-    if !matches!(command, Command::Watch(_)) {
+    // The live view shows the log in a pane of its own.
+    if !matches!(command, Command::Watch(_) | Command::Demo(_)) {
         logging::to_stderr(level);
     }
     match command {
@@ -50,7 +54,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Record(args) => record::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Doctor(args) => doctor::run(&args),
-        Command::Demo(args) => demo::run(&args),
+        Command::Demo(args) => demo::run(&args, level),
         Command::Completions(args) => completions::run(&args),
     }
 }
