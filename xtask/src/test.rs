@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check and every test, and a table of what ran and what did not.
 
-use std::process::ExitCode;
+use std::{process::ExitCode, thread};
 
 use anyhow::Result;
 use clap::Args;
@@ -43,12 +43,17 @@ pub fn main(options: Options) -> Result<ExitCode> {
     let project = Project::find()?;
     setup::bpf::ensure(&project)?;
     let mut report = Report::default();
-    if options.kernel.is_empty() {
-        checks::run(&project, &mut report);
-    }
-    if !options.quick {
-        kernel::run(&project, &kernels(&options), &options.kernel_test_args, &mut report);
-    }
+    let kernels = kernels(&options);
+    thread::scope(|scope| {
+        // The network and the compiler do not wait for each other.
+        let fetching = (!options.quick).then(|| scope.spawn(|| kernel::fetch(&project, &kernels)));
+        if options.kernel.is_empty() {
+            checks::run(&project, &mut report);
+        }
+        if !options.quick {
+            kernel::run(&project, &kernels, fetching, &options.kernel_test_args, &mut report);
+        }
+    });
     report.print();
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -5,6 +5,7 @@ use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    thread::ScopedJoinHandle,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -37,7 +38,23 @@ pub struct Test {
     pub file: PathBuf,
 }
 
-pub fn run(project: &Project, wanted: &[&str], args: &[String], report: &mut Report) {
+/// Gets what the tests will use. Whatever goes wrong here goes wrong again, and is told, when it is
+/// needed.
+pub fn fetch(project: &Project, wanted: &[&str]) {
+    let _ = programs::ensure(project, &programs::FOR_TESTS);
+    for version in wanted.iter().filter(|name| **name != "host") {
+        let _ = kernels::ensure(project, version);
+    }
+}
+
+/// Runs the kernel tests on every kernel in `wanted`, after `fetching` has ended.
+pub fn run(
+    project: &Project,
+    wanted: &[&str],
+    fetching: Option<ScopedJoinHandle<'_, ()>>,
+    args: &[String],
+    report: &mut Report,
+) {
     let mut built = None;
     report.step("building the kernel tests", || {
         let names = kernel_tests(&project.root)?;
@@ -48,6 +65,8 @@ pub fn run(project: &Project, wanted: &[&str], args: &[String], report: &mut Rep
         built = Some(build(project, &names)?);
         Ok(Outcome::Passed(format!("{count} programs")))
     });
+    // A panic in there has been printed; what it did not fetch is fetched again.
+    let _ = fetching.map(ScopedJoinHandle::join);
     let Some(built) = built else { return };
     if wanted.contains(&"host") {
         report.step(&format!("kernel tests on {} (this host)", running_kernel()), || {
