@@ -137,10 +137,7 @@ impl Sock {
     #[inline(always)]
     fn addresses(self, family: u16) -> ([u8; 16], [u8; 16]) {
         if family == AF_INET6 {
-            return (
-                read(self.0, offset!(skc_v6_rcv_saddr)),
-                read(self.0, offset!(skc_v6_daddr)),
-            );
+            return (read(self.0, offset!(skc_v6_rcv_saddr)), read(self.0, offset!(skc_v6_daddr)));
         }
         let mut local = [0; 16];
         let mut remote = [0; 16];

@@ -112,8 +112,14 @@ fn direction(number: u8) -> Result<Direction, DecodeError> {
 fn tuple(endpoints: &wire::Endpoints, family: u16) -> Tuple {
     Tuple {
         netns: endpoints.netns,
-        local: SocketAddress { ip: address(endpoints.local_addr, family), port: endpoints.local_port },
-        remote: SocketAddress { ip: address(endpoints.remote_addr, family), port: endpoints.remote_port },
+        local: SocketAddress {
+            ip: address(endpoints.local_addr, family),
+            port: endpoints.local_port,
+        },
+        remote: SocketAddress {
+            ip: address(endpoints.remote_addr, family),
+            port: endpoints.remote_port,
+        },
     }
 }
 
@@ -207,7 +213,10 @@ fn owner(event: &wire::Owner) -> Owner {
 }
 
 fn reset(event: &wire::Reset) -> Result<Reset, DecodeError> {
-    Ok(Reset { tuple: tuple(&event.endpoints, event.family), direction: direction(event.direction)? })
+    Ok(Reset {
+        tuple: tuple(&event.endpoints, event.family),
+        direction: direction(event.direction)?,
+    })
 }
 
 fn exec(bytes: &[u8]) -> Result<Exec<'_>, DecodeError> {

@@ -1,3 +1,5 @@
 //! The `tracer` command.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    tracer::cli::main()
+}

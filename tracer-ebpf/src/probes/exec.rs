@@ -25,7 +25,8 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
     unsafe {
         (*event).pid = kernel::current_pid();
         (*event).reserved = 0;
-        (*event).path = [0; PATH_BYTES];
+        // What lies behind the ending NUL is never read.
+        (*event).path[0] = 0;
         bpf_probe_read_kernel_str((&raw mut (*event).path).cast(), PATH_BYTES as u32, path.cast());
     }
     emit::submit(entry, Hook::Exec);

@@ -4,6 +4,7 @@
 //! events; payload goes on to `payload`. Nothing is ever dropped or changed: the verdict is always "pass".
 
 use aya_ebpf::{
+    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
     helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
     macros::cgroup_skb,
     programs::SkBuffContext,
@@ -13,11 +14,14 @@ use tracer_common::{Endpoints, Hook, Kind, RECEIVED, SENT, Segment};
 use crate::{
     emit::{self, Origin},
     kernel::{self, AF_INET, AF_INET6, Sock},
+    maps::SocketMemory,
     probes::payload,
 };
 
 const PASS: i32 = 1;
 const PROTOCOL_TCP: u8 = 6;
+/// Version 4, five words of header.
+const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
 const TCP_HEADER_BYTES: usize = 20;
@@ -68,109 +72,195 @@ fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
     None
 }
 
-/// A `T` at `offset` of the packet: directly where it is in the linear part, else copied out by the kernel.
-#[inline(always)]
-fn load<T: Copy>(ctx: &SkBuffContext, offset: usize) -> Option<T> {
-    // SAFETY: `data` and `data_end` bound the linear part, which the comparison proves to the verifier. The
-    // target reads unaligned integers.
-    unsafe {
-        let data = (*ctx.skb.skb).data as usize;
-        let end = (*ctx.skb.skb).data_end as usize;
-        if data + offset + size_of::<T>() <= end {
-            return Some(*((data + offset) as *const T));
-        }
-    }
-    ctx.skb.load::<T>(offset).ok()
-}
-
+/// What the headers say, or `None` for what is not TCP, not well-formed, or a pure ACK.
 #[inline(always)]
 fn parse(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
-    let first: u8 = load(ctx, 0)?;
-    let (family, protocol, tcp_offset) = match first >> 4 {
-        4 => (AF_INET, load::<u8>(ctx, 9)?, usize::from(first & 0x0f) * 4),
-        6 => (AF_INET6, load::<u8>(ctx, 6)?, IPV6_HEADER_BYTES),
+    // SAFETY: the context's own fields; what lies between them is only read behind a comparison with `end`.
+    let (data, end) = unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+    if data + IPV4_HEADER_BYTES + TCP_HEADER_BYTES > end {
+        return parse_slowly(ctx, direction);
+    }
+    // SAFETY: 40 bytes were compared with `end`; these are the first of them.
+    let (first, protocol_v4, protocol_v6) =
+        unsafe { (*(data as *const u8), *((data + 9) as *const u8), *((data + 6) as *const u8)) };
+    if first == IPV4_WITHOUT_OPTIONS {
+        if protocol_v4 != PROTOCOL_TCP {
+            return None;
+        }
+        // SAFETY: the TCP header's fixed part lies within the 40 bytes compared with `end`.
+        let tcp = unsafe { TcpFields::read((data + IPV4_HEADER_BYTES) as *const u8) };
+        return packet_of(ctx, direction, AF_INET, IPV4_HEADER_BYTES, tcp);
+    }
+    if first >> 4 == 6 && protocol_v6 == PROTOCOL_TCP {
+        if data + IPV6_HEADER_BYTES + TCP_HEADER_BYTES > end {
+            return parse_slowly(ctx, direction);
+        }
+        // SAFETY: 60 bytes were compared with `end`.
+        let tcp = unsafe { TcpFields::read((data + IPV6_HEADER_BYTES) as *const u8) };
+        return packet_of(ctx, direction, AF_INET6, IPV6_HEADER_BYTES, tcp);
+    }
+    parse_slowly(ctx, direction)
+}
+
+/// The fields of the TCP header that decide what a packet is.
+#[derive(Clone, Copy)]
+struct TcpFields {
+    seq: u32,
+    header_words: u8,
+    flags: u8,
+}
+
+impl TcpFields {
+    /// # Safety
+    /// 20 bytes must be readable at `header`, proven to the verifier.
+    #[inline(always)]
+    unsafe fn read(header: *const u8) -> TcpFields {
+        // SAFETY: the caller's promise. IP headers and so TCP headers are 4-byte aligned.
+        unsafe {
+            TcpFields {
+                seq: u32::from_be(*header.add(4).cast::<u32>()),
+                header_words: *header.add(12) >> 4,
+                flags: *header.add(13),
+            }
+        }
+    }
+}
+
+/// IPv4 options, headers outside of the linear part, IPv6 with something before TCP: rare, so copied field by field.
+#[inline(always)]
+fn parse_slowly(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
+    let first: u8 = ctx.skb.load(0).ok()?;
+    let (family, protocol_offset, tcp_offset) = match first >> 4 {
+        4 => (AF_INET, 9, usize::from(first & 0x0f) * 4),
+        6 => (AF_INET6, 6, IPV6_HEADER_BYTES),
         _ => return None,
     };
-    if protocol != PROTOCOL_TCP {
+    if ctx.skb.load::<u8>(protocol_offset).ok()? != PROTOCOL_TCP {
         return None;
     }
-    match tcp_offset {
-        IPV4_HEADER_BYTES => parse_tcp::<IPV4_HEADER_BYTES>(ctx, direction, family),
-        IPV6_HEADER_BYTES => parse_tcp::<IPV6_HEADER_BYTES>(ctx, direction, family),
-        // IPv4 options: rare enough for the slow way.
-        other => parse_tcp_at(ctx, direction, family, other),
-    }
-}
-
-/// The TCP header at an offset that is a constant, which the verifier likes best.
-#[inline(always)]
-fn parse_tcp<const OFFSET: usize>(ctx: &SkBuffContext, direction: u8, family: u16) -> Option<Packet> {
-    parse_tcp_at(ctx, direction, family, OFFSET)
+    let seq: u32 = ctx.skb.load(tcp_offset + 4).ok()?;
+    let [words, flags]: [u8; 2] = ctx.skb.load(tcp_offset + 12).ok()?;
+    let tcp = TcpFields { seq: u32::from_be(seq), header_words: words >> 4, flags };
+    packet_of(ctx, direction, family, tcp_offset, tcp)
 }
 
 #[inline(always)]
-fn parse_tcp_at(ctx: &SkBuffContext, direction: u8, family: u16, tcp_offset: usize) -> Option<Packet> {
-    let header_words = load::<u8>(ctx, tcp_offset + 12)? >> 4;
-    let header_bytes = usize::from(header_words) * 4;
-    if header_bytes < TCP_HEADER_BYTES {
-        return None;
-    }
+fn packet_of(
+    ctx: &SkBuffContext,
+    direction: u8,
+    family: u16,
+    tcp_offset: usize,
+    tcp: TcpFields,
+) -> Option<Packet> {
+    let header_bytes = usize::from(tcp.header_words) * 4;
     let payload_offset = tcp_offset + header_bytes;
     // The skb's own length, not the IP header's: that is 0 for a GSO packet beyond 64 KiB.
     let payload_bytes = ctx.skb.len().checked_sub(payload_offset as u32)?;
-    let flags = load::<u8>(ctx, tcp_offset + 13)?;
-    if payload_bytes == 0 && flags & FIN_SYN_RST == 0 {
+    if header_bytes < TCP_HEADER_BYTES || (payload_bytes == 0 && tcp.flags & FIN_SYN_RST == 0) {
         return None;
     }
-    let seq = u32::from_be(load(ctx, tcp_offset + 4)?);
-    Some(Packet { direction, family, flags, tcp_offset, payload_offset, payload_bytes, seq })
+    let flags = tcp.flags;
+    Some(Packet {
+        direction,
+        family,
+        flags,
+        tcp_offset,
+        payload_offset,
+        payload_bytes,
+        seq: tcp.seq,
+    })
 }
 
-/// Addresses and ports as the socket sees them: local is the destination of what is received.
+/// Writes addresses and ports as the socket sees them: local is the destination of what is received.
+///
+/// In whole words: a byte-wise copy becomes a loop in BPF. What cannot be loaded is zero.
 #[inline(always)]
-pub fn endpoints(ctx: &SkBuffContext, packet: &Packet, out: *mut Endpoints) -> Option<()> {
-    let (source, destination) = if packet.family == AF_INET6 {
-        (load::<[u8; 16]>(ctx, 8)?, load::<[u8; 16]>(ctx, 24)?)
+pub fn endpoints(ctx: &SkBuffContext, packet: &Packet, netns: u32, out: *mut Endpoints) {
+    let [source, destination]: [[u64; 2]; 2] = if packet.family == AF_INET6 {
+        ctx.skb.load(8).unwrap_or_default()
     } else {
-        (widen(load(ctx, 12)?), widen(load(ctx, 16)?))
+        let [source, destination]: [u32; 2] = ctx.skb.load(12).unwrap_or_default();
+        // A little-endian word whose first four bytes are the address.
+        [[source.into(), 0], [destination.into(), 0]]
     };
-    let source_port = u16::from_be(load(ctx, packet.tcp_offset)?);
-    let destination_port = u16::from_be(load(ctx, packet.tcp_offset + 2)?);
-    // SAFETY: ring memory of the caller's event.
+    let [source_port, destination_port]: [u16; 2] =
+        ctx.skb.load(packet.tcp_offset).unwrap_or_default();
+    // SAFETY: ring memory of the caller's event, 8-byte aligned as every event is.
     unsafe {
+        let local = (&raw mut (*out).local_addr).cast::<[u64; 2]>();
+        let remote = (&raw mut (*out).remote_addr).cast::<[u64; 2]>();
         if packet.direction == SENT {
-            (*out).local_addr = source;
-            (*out).remote_addr = destination;
-            (*out).local_port = source_port;
-            (*out).remote_port = destination_port;
+            *local = source;
+            *remote = destination;
+            (*out).local_port = u16::from_be(source_port);
+            (*out).remote_port = u16::from_be(destination_port);
         } else {
-            (*out).local_addr = destination;
-            (*out).remote_addr = source;
-            (*out).local_port = destination_port;
-            (*out).remote_port = source_port;
+            *local = destination;
+            *remote = source;
+            (*out).local_port = u16::from_be(destination_port);
+            (*out).remote_port = u16::from_be(source_port);
+        }
+        (*out).netns = netns;
+    }
+}
+
+/// The full socket that a packet belongs to, as the verifier knows it: its fields are read by name only.
+#[derive(Clone, Copy)]
+pub struct PacketSocket(pub *mut bpf_sock);
+
+impl PacketSocket {
+    /// The packet's socket; `None` for a packet of a request or timewait socket, or of none.
+    #[inline(always)]
+    pub fn of(ctx: &SkBuffContext) -> Option<PacketSocket> {
+        // SAFETY: the context's `sk` is checked for null before the helper takes it, and its result too.
+        unsafe {
+            let sk = (*ctx.skb.skb).__bindgen_anon_2.sk;
+            if sk.is_null() {
+                return None;
+            }
+            let full = bpf_sk_fullsock(sk);
+            if full.is_null() { None } else { Some(PacketSocket(full)) }
         }
     }
-    Some(())
-}
 
-#[inline(always)]
-fn widen(address: [u8; 4]) -> [u8; 16] {
-    let mut wide = [0; 16];
-    wide[..4].copy_from_slice(&address);
-    wide
-}
+    /// sk_state. State 10 is a listener: the connection is the tuple's.
+    #[inline(always)]
+    pub fn state(self) -> u8 {
+        // SAFETY: not null, checked in `of`.
+        unsafe { (*self.0).state as u8 }
+    }
 
-/// Namespace and state of the packet's socket. State 10 is a listener: the connection is the tuple's.
-#[inline(always)]
-pub fn socket_of(ctx: &SkBuffContext) -> Option<Sock> {
-    // SAFETY: the context's `sk` is checked for null before the helper takes it, and its result too.
-    unsafe {
-        let sk = (*ctx.skb.skb).__bindgen_anon_2.sk;
-        if sk.is_null() {
-            return None;
+    /// Inode number of the socket's namespace. `scratch` is ring memory of the event in the making, overwritten
+    /// later: the verifier forbids arithmetic on this kind of pointer, and read back from memory it is a number.
+    #[inline(always)]
+    pub fn netns(self, scratch: *mut u64) -> u32 {
+        // SAFETY: the caller's ring memory, exclusively ours.
+        let address = unsafe {
+            scratch.write_volatile(self.0 as u64);
+            scratch.read_volatile()
+        };
+        Sock(address as *const u8).netns()
+    }
+
+    /// What is remembered of the socket, or null.
+    #[inline(always)]
+    pub fn memory(self) -> *mut SocketMemory {
+        // SAFETY: the verifier knows `self.0` as a socket.
+        unsafe { kernel::storage(self.0.cast(), core::ptr::null_mut(), 0) }
+    }
+
+    /// The same, made if need be; null where the kernel has no memory for it.
+    #[inline(always)]
+    pub fn memory_or_new(self) -> *mut SocketMemory {
+        let mut initial = SocketMemory::EMPTY;
+        // SAFETY: as above; the initial value outlives the call.
+        unsafe {
+            kernel::storage(
+                self.0.cast(),
+                (&raw mut initial).cast(),
+                BPF_SK_STORAGE_GET_F_CREATE.into(),
+            )
         }
-        let full = bpf_sk_fullsock(sk);
-        if full.is_null() { None } else { Some(Sock(full.cast())) }
     }
 }
 
@@ -183,25 +273,21 @@ pub fn cookie_of(ctx: &SkBuffContext) -> u64 {
 
 #[inline(always)]
 fn tell_segment(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
-    let sk = socket_of(ctx)?;
-    // SAFETY: the verifier knows `sk` as a socket.
-    let memory = unsafe { kernel::storage(sk.0.cast_mut().cast(), core::ptr::null_mut(), 0) };
+    let sk = PacketSocket::of(ctx)?;
     let origin = Origin {
         hook: Hook::Segments,
         kind: Kind::Segment,
         cookie: cookie_of(ctx),
-        memory,
+        memory: sk.memory(),
     };
     let mut entry = emit::reserve::<Segment>(&origin)?;
     let event = entry.as_mut_ptr();
-    // SAFETY: ring memory of this event, ours until it is submitted. The header fields were loaded before,
-    // so these loads succeed; should one fail, the field stays zero.
+    // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
-        (*event).endpoints = core::mem::zeroed();
-        let _ = endpoints(ctx, packet, &raw mut (*event).endpoints);
-        (*event).endpoints.netns = sk.netns();
+        let netns = sk.netns((&raw mut (*event).endpoints).cast());
+        endpoints(ctx, packet, netns, &raw mut (*event).endpoints);
         (*event).seq = packet.seq;
-        let ack = load::<u32>(ctx, packet.tcp_offset + 8).unwrap_or(0);
+        let ack = ctx.skb.load::<u32>(packet.tcp_offset + 8).unwrap_or(0);
         (*event).ack = if packet.flags & FLAG_ACK != 0 { u32::from_be(ack) } else { 0 };
         (*event).payload_bytes = packet.payload_bytes;
         (*event).family = packet.family;

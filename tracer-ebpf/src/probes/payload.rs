@@ -4,7 +4,6 @@
 //! beyond that only the head of each packet, with its true length: bodies are counted, not copied.
 
 use aya_ebpf::{
-    bindings::BPF_SK_STORAGE_GET_F_CREATE,
     helpers::generated::{bpf_skb_load_bytes, bpf_tcp_sock},
     programs::SkBuffContext,
 };
@@ -12,9 +11,8 @@ use tracer_common::{CAPTURE_BUDGET_BYTES, HEAD_BYTES, Hook, Kind, Payload, SENT,
 
 use crate::{
     emit::{self, Origin},
-    kernel,
     maps::{CLASS_HTTP, CLASS_OTHER, CLASS_UNDECIDED, SocketMemory},
-    probes::packet::{self, Packet},
+    probes::packet::{self, Packet, PacketSocket},
 };
 
 /// Slices of one packet at most: 64 KiB of budget.
@@ -40,16 +38,8 @@ enum Start {
 
 #[inline(always)]
 pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
-    let sk = packet::socket_of(ctx)?;
-    let mut initial = SocketMemory::EMPTY;
-    // SAFETY: the verifier knows `sk` as a socket; the initial value outlives the call.
-    let memory = unsafe {
-        kernel::storage(
-            sk.0.cast_mut().cast(),
-            (&raw mut initial).cast(),
-            BPF_SK_STORAGE_GET_F_CREATE.into(),
-        )
-    };
+    let sk = PacketSocket::of(ctx)?;
+    let memory = sk.memory_or_new();
     if memory.is_null() {
         return None;
     }
@@ -88,11 +78,11 @@ fn leave_http(memory: &mut SocketMemory, start: Start) {
 }
 
 #[inline(always)]
-fn spend_try(memory: &mut SocketMemory, sk: kernel::Sock) {
+fn spend_try(memory: &mut SocketMemory, sk: PacketSocket) {
     if memory.tries_left == 0 {
         // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
         let young = unsafe {
-            let tcp = bpf_tcp_sock(sk.0.cast_mut().cast());
+            let tcp = bpf_tcp_sock(sk.0);
             tcp.is_null() || (*tcp).data_segs_in + (*tcp).data_segs_out <= 64
         };
         memory.tries_left = if young { TRIES_NEW } else { TRIES_OLD };
@@ -111,7 +101,12 @@ fn start_of(ctx: &SkBuffContext, packet: &Packet) -> Start {
     let mut head = [0u8; 12];
     // SAFETY: the helper copies 12 bytes of the packet to the stack, constant length.
     let failed = unsafe {
-        bpf_skb_load_bytes(ctx.skb.skb.cast(), packet.payload_offset as u32, head.as_mut_ptr().cast(), 12)
+        bpf_skb_load_bytes(
+            ctx.skb.skb.cast(),
+            packet.payload_offset as u32,
+            head.as_mut_ptr().cast(),
+            12,
+        )
     };
     if failed != 0 {
         return Start::Middle;
@@ -142,9 +137,9 @@ fn response(head: &[u8; 12]) -> Start {
 #[inline(always)]
 fn is_method(word: u32) -> bool {
     const METHODS: [[u8; 4]; 22] = [
-        *b"GET ", *b"POST", *b"PUT ", *b"HEAD", *b"DELE", *b"OPTI", *b"PATC", *b"TRAC", *b"PROP", *b"MKCO",
-        *b"COPY", *b"MOVE", *b"LOCK", *b"UNLO", *b"REPO", *b"SEAR", *b"PURG", *b"MKCA", *b"BIND", *b"CHEC",
-        *b"MERG", *b"QUER",
+        *b"GET ", *b"POST", *b"PUT ", *b"HEAD", *b"DELE", *b"OPTI", *b"PATC", *b"TRAC", *b"PROP",
+        *b"MKCO", *b"COPY", *b"MOVE", *b"LOCK", *b"UNLO", *b"REPO", *b"SEAR", *b"PURG", *b"MKCA",
+        *b"BIND", *b"CHEC", *b"MERG", *b"QUER",
     ];
     let mut known = false;
     let mut i = 0;
@@ -156,7 +151,7 @@ fn is_method(word: u32) -> bool {
 }
 
 #[inline(always)]
-fn capture(ctx: &SkBuffContext, packet: &Packet, sk: kernel::Sock, memory: &mut SocketMemory) {
+fn capture(ctx: &SkBuffContext, packet: &Packet, sk: PacketSocket, memory: &mut SocketMemory) {
     let way = usize::from(packet.direction != SENT) & 1;
     let budget = memory.budget_bytes[way];
     let wanted = if budget >= packet.payload_bytes {
@@ -188,11 +183,11 @@ fn capture(ctx: &SkBuffContext, packet: &Packet, sk: kernel::Sock, memory: &mut 
 struct Slice<'a> {
     ctx: &'a SkBuffContext,
     packet: &'a Packet,
-    sk: kernel::Sock,
+    sk: PacketSocket,
     origin: &'a Origin,
 }
 
-/// A payload event with room for `N` bytes.
+/// A payload event with room for `N` bytes, a power of two.
 #[repr(C)]
 struct Room<const N: usize> {
     event: Payload,
@@ -218,30 +213,27 @@ impl Slice<'_> {
     fn emit<const N: usize>(&self, offset_bytes: u32, wanted: u32) -> Option<()> {
         let mut entry = emit::reserve_payload::<Room<N>>(self.origin)?;
         let room = entry.as_mut_ptr();
-        // The verifier must see the length as 1..=N: 6.1's wants both bounds on the very register it passes.
-        let mut length = wanted;
-        if length > N as u32 {
-            length = N as u32;
-        }
+        // The verifier must see 1..=N on the very register it passes (6.1 insists on both bounds): the volatile
+        // read hides from the compiler that the mask changes nothing.
+        // SAFETY: reads a local.
+        let hidden = unsafe { core::ptr::read_volatile(&raw const wanted) };
+        let length = (hidden.wrapping_sub(1) & (N as u32 - 1)) + 1;
         // SAFETY: ring memory of this event, ours until it is submitted; the helper writes at most N bytes.
         unsafe {
-            (*room).event.endpoints = core::mem::zeroed();
-            let _ = packet::endpoints(self.ctx, self.packet, &raw mut (*room).event.endpoints);
             let sk_state = self.sk.state();
-            if sk_state == STATE_LISTEN {
-                // The cookie is the listener's: the tuple and its namespace name the connection.
-                (*room).event.endpoints.netns = self.sk.netns();
-            }
-            let failed = if length == 0 {
-                1
+            // With a listener the cookie is not the connection's: the tuple and its namespace name it.
+            let netns = if sk_state == STATE_LISTEN {
+                self.sk.netns((&raw mut (*room).event.endpoints).cast())
             } else {
-                bpf_skb_load_bytes(
-                    self.ctx.skb.skb.cast(),
-                    self.packet.payload_offset as u32 + offset_bytes,
-                    (&raw mut (*room).bytes).cast(),
-                    length,
-                )
+                0
             };
+            packet::endpoints(self.ctx, self.packet, netns, &raw mut (*room).event.endpoints);
+            let failed = bpf_skb_load_bytes(
+                self.ctx.skb.skb.cast(),
+                self.packet.payload_offset as u32 + offset_bytes,
+                (&raw mut (*room).bytes).cast(),
+                length,
+            );
             (*room).event.seq = self.packet.seq;
             (*room).event.packet_bytes = self.packet.payload_bytes;
             (*room).event.offset_bytes = offset_bytes;

@@ -30,7 +30,8 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn tell(sk: Sock, cookie: u64, direction: u8) {
-    let origin = Origin { hook: Hook::Reset, kind: Kind::Reset, cookie, memory: core::ptr::null_mut() };
+    let origin =
+        Origin { hook: Hook::Reset, kind: Kind::Reset, cookie, memory: core::ptr::null_mut() };
     let Some(mut entry) = emit::reserve::<Reset>(&origin) else { return };
     let event = entry.as_mut_ptr();
     let family = sk.family();

@@ -21,7 +21,8 @@ pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
     let seq: u32 = read(control, offset!(cb_seq));
     let end_seq: u32 = read(control, offset!(cb_end_seq));
     // SYN and FIN each take a sequence number of their own (RFC 9293 section 3.4).
-    let payload_bytes = end_seq.wrapping_sub(seq).wrapping_sub((flags & FLAGS_SYN_FIN).count_ones());
+    let payload_bytes =
+        end_seq.wrapping_sub(seq).wrapping_sub((flags & FLAGS_SYN_FIN).count_ones());
     tell(sk, sk, sk.cookie(), sk.memory(), seq, payload_bytes, flags);
     0
 }

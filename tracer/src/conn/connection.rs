@@ -141,7 +141,12 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(id: ConnId, tuple: Tuple, endpoint: Option<Endpoint>, state: TcpState) -> Self {
+    pub(super) fn new(
+        id: ConnId,
+        tuple: Tuple,
+        endpoint: Option<Endpoint>,
+        state: TcpState,
+    ) -> Self {
         Connection {
             id,
             cookie: None,

@@ -31,7 +31,11 @@ impl Tracker {
 
     pub(super) fn own(&mut self, id: ConnId, owner: Owner, cgroup_id: u64) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        if connection.owner.as_ref().is_some_and(|known| known.pid == owner.pid && known.comm == owner.comm) {
+        if connection
+            .owner
+            .as_ref()
+            .is_some_and(|known| known.pid == owner.pid && known.comm == owner.comm)
+        {
             return;
         }
         let pid = owner.pid;

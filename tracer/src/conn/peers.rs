@@ -1,7 +1,7 @@
 //! The two ends of one connection, when both are on this host, in whatever namespaces.
 
-use super::tracker::{Change, Tracker};
 use super::Connection;
+use super::tracker::{Change, Tracker};
 use crate::record::ConnId;
 use crate::tcp::{Direction, TcpState};
 use crate::time::Timestamp;

@@ -11,7 +11,10 @@ const PENDING_SYN_NS: u64 = 1_000_000_000;
 
 impl Tracker {
     pub(super) fn apply_segment(&mut self, event: &Event<'_>, segment: &Segment) {
-        if segment.retransmit && self.sees_segments && segment.flags & (flags::SYN | flags::FIN) != 0 {
+        if segment.retransmit
+            && self.sees_segments
+            && segment.flags & (flags::SYN | flags::FIN) != 0
+        {
             return; // seen as a packet too
         }
         let is_first_syn = segment.flags & (flags::SYN | flags::ACK) == flags::SYN;

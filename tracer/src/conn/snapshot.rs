@@ -71,6 +71,20 @@ impl Tracker {
         }
     }
 
+    /// Namespaces with an orphan in FIN_WAIT2.
+    #[must_use]
+    pub fn orphaned_namespaces(&self) -> Vec<u32> {
+        let mut namespaces: Vec<u32> = self
+            .orphans
+            .iter()
+            .filter_map(|id| self.tables.get(*id))
+            .map(|c| c.tuple.netns)
+            .collect();
+        namespaces.sort_unstable();
+        namespaces.dedup();
+        namespaces
+    }
+
     fn find_exactly(&self, socket: &SnapshotSocket) -> Option<ConnId> {
         let id = self.find(Some(socket.cookie), &socket.tuple, false)?;
         let cookie = self.tables.get(id)?.cookie;
@@ -110,6 +124,9 @@ impl Tracker {
                 SnapshotState::Request => connection.request = Some(SmallSocket::armed(0)),
                 SnapshotState::Full(_) => {}
             }
+        }
+        if socket.state == SnapshotState::TimeWait(TcpState::FinWait2) {
+            self.orphans.insert(id);
         }
         self.pair_up(id);
         self.own_dumped(id, socket.owner);

@@ -81,7 +81,11 @@ impl Tracker {
     }
 
     /// A new server end in SYN_RECV.
-    pub(super) fn open_server(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<ConnId> {
+    pub(super) fn open_server(
+        &mut self,
+        tuple: crate::event::Tuple,
+        at: Timestamp,
+    ) -> Option<ConnId> {
         let id = self.open(tuple, Some(Endpoint::Server), TcpState::SynRecv, Some(at))?;
         if let Some(connection) = self.tables.get_mut(id) {
             connection.opened_at = Some(at);
@@ -135,7 +139,8 @@ impl Tracker {
         let born = self.pending_children.remove(&state.skaddr);
         if let Some(id) = self.find(event.cookie, &state.tuple, false) {
             let another = self.tables.get(id).is_some_and(|c| {
-                c.is_closed() && c.cookie != event.cookie || c.is_timewait() && c.cookie != event.cookie
+                c.is_closed() && c.cookie != event.cookie
+                    || c.is_timewait() && c.cookie != event.cookie
             });
             if !another {
                 if let Some(cookie) = event.cookie {
@@ -144,7 +149,9 @@ impl Tracker {
                 return Some(id);
             }
         }
-        if state.from == TcpState::SynRecv && let Some(at) = born {
+        if state.from == TcpState::SynRecv
+            && let Some(at) = born
+        {
             let id = self.open_server(state.tuple, at)?;
             if let Some(cookie) = event.cookie {
                 self.tables.set_cookie(id, cookie);

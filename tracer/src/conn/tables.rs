@@ -121,7 +121,9 @@ impl Tables {
 
     fn unindex_tuple(&mut self, id: ConnId, tuple: &Tuple) {
         remove_if(&mut self.by_tuple, tuple, id);
-        if let std::collections::hash_map::Entry::Occupied(mut ends) = self.by_pair.entry(pair(tuple)) {
+        if let std::collections::hash_map::Entry::Occupied(mut ends) =
+            self.by_pair.entry(pair(tuple))
+        {
             ends.get_mut().retain(|end| *end != id);
             if ends.get().is_empty() {
                 ends.remove();

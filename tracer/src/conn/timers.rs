@@ -18,8 +18,12 @@ impl Tracker {
         match (timer.of, timer.op) {
             (TimerOf::Request, TimerOp::Start) => self.request_armed(at, timer),
             (TimerOf::TimeWait, TimerOp::Start) => self.timewait_armed(at, cookie, timer),
-            (_, TimerOp::Cancel) => self.small_socket_sign(at, timer, |small| &mut small.cancelled_at),
-            (_, TimerOp::Expire) => self.small_socket_sign(at, timer, |small| &mut small.expired_at),
+            (_, TimerOp::Cancel) => {
+                self.small_socket_sign(at, timer, |small| &mut small.cancelled_at)
+            }
+            (_, TimerOp::Expire) => {
+                self.small_socket_sign(at, timer, |small| &mut small.expired_at)
+            }
         }
     }
 
@@ -56,6 +60,9 @@ impl Tracker {
         connection.timewait = Some(SmallSocket::armed(timer.skaddr));
         if connection.state != timer.state {
             self.step(id, timer.state, at, Source::Observed);
+        }
+        if timer.state == TcpState::FinWait2 {
+            self.orphans.insert(id);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::connection::{Connection, ProcessFacts};
 use super::deadlines::{Deadlines, Due};
@@ -53,7 +53,14 @@ pub enum Change {
     /// A segment worth telling passed.
     Segment(Segment),
     /// It has an owner, with this cgroup id; the edge adds the process's facts.
-    Owned { conn: ConnId, pid: u32, cgroup_id: u64 },
+    Owned {
+        /// The connection.
+        conn: ConnId,
+        /// Process id.
+        pid: u32,
+        /// cgroup v2 id, 0 where unknown.
+        cgroup_id: u64,
+    },
     /// Its other end is known.
     Paired(ConnId),
     /// It has ended and its verdict is settled: carried here whole, the tracker has forgotten it.
@@ -77,6 +84,8 @@ pub struct Tracker {
     pub(super) pending_syn_order: VecDeque<(Timestamp, Tuple)>,
     /// Children born before their tuple was filled (kernels before 6.18), by kernel address.
     pub(super) pending_children: FxHashMap<u64, Timestamp>,
+    /// Connections in an orphan's FIN_WAIT2: few, and the only ones that have to be looked at.
+    pub(super) orphans: FxHashSet<ConnId>,
     /// What hit a bound.
     pub counters: TrackerCounters,
     pub(super) limits: Limits,
@@ -152,7 +161,15 @@ impl Tracker {
         }
     }
 
-    /// Counts an exchange; returns its number on the connection as the tracker counts them.
+    /// Takes note of the kernel's count of events of this socket that it could not hand over; true when it grew.
+    pub fn note_lost(&mut self, id: ConnId, socket_lost: u32) -> bool {
+        let Some(connection) = self.tables.get_mut(id) else { return false };
+        let grew = u64::from(socket_lost) > connection.kernel_lost;
+        connection.kernel_lost = connection.kernel_lost.max(socket_lost.into());
+        grew
+    }
+
+    /// Counts an exchange.
     pub fn count_exchange(&mut self, id: ConnId) {
         if let Some(connection) = self.tables.get_mut(id) {
             connection.exchanges += 1;
@@ -201,6 +218,9 @@ impl Tracker {
             connection.connect_us = connection.opened_at.map(|opened| at.since_us(opened));
         }
         connection.enter(to, Some(at));
+        if from == TcpState::FinWait2 {
+            self.orphans.remove(&id);
+        }
         let endpoint = connection.endpoint;
         self.changes.push(Change::Transition(Transition {
             conn: id,

@@ -139,8 +139,12 @@ impl Connection {
         match last {
             Some(TcpState::LastAck | TcpState::Closing) => Outcome::Graceful,
             // No timewait socket was made: tcp_max_tw_buckets was reached.
-            Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.fin_received => Outcome::Graceful,
-            Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.sent.reset_at.is_none() => {
+            Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.fin_received => {
+                Outcome::Graceful
+            }
+            Some(TcpState::FinWait1 | TcpState::FinWait2)
+                if self.evidence.sent.reset_at.is_none() =>
+            {
                 Outcome::TimedOut
             }
             // linger 0, unread data, a listener closed with children nobody accepted.

@@ -1,7 +1,291 @@
-//! load.
+//! Brings the programs into the kernel: offsets from BTF, rings sized, every hook attached that can be.
 
 pub mod cgroup;
+pub mod health;
 pub mod host;
 pub mod kallsyms;
 pub mod mountinfo;
 pub mod offsets;
+pub mod programs;
+pub mod tracefs;
+
+use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::{Btf, Ebpf, EbpfLoader, Pod};
+use thiserror::Error;
+use tracer_common::{Hook, HookCounters, KernelLayout};
+
+use self::cgroup::CgroupRoot;
+use self::health::{Health, ProgramHealth};
+use self::kallsyms::TimerHandlers;
+use self::offsets::Offsets;
+use self::programs::{Group, PROGRAMS, Program};
+use crate::ring::Ring;
+
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
+
+/// Sizes of the rings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingSizes {
+    /// Ring of states, timers, segments and owners, KiB; rounded up to a power of two and at least a page.
+    pub events_kib: u32,
+    /// Ring of payload, KiB, likewise.
+    pub payloads_kib: u32,
+}
+
+impl Default for RingSizes {
+    fn default() -> Self {
+        RingSizes { events_kib: 16 * 1024, payloads_kib: 32 * 1024 }
+    }
+}
+
+/// Why nothing can be traced.
+#[derive(Debug, Error)]
+pub enum LoadError {
+    /// A capability is missing.
+    #[error("{0}")]
+    Privileges(String),
+    /// No BTF, or a kernel whose structs are not as known.
+    #[error(
+        "cannot learn this kernel's data structures: {0}; tracer needs a kernel >= 5.11 built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    Offsets(#[from] offsets::OffsetsError),
+    /// aya could not read the kernel's BTF.
+    #[error(
+        "cannot read the kernel's BTF: {0}; tracer needs a kernel built with CONFIG_DEBUG_INFO_BTF=y"
+    )]
+    Btf(#[from] aya::BtfError),
+    /// The object or its maps were refused.
+    #[error("the kernel refused tracer's maps or programs: {}", chain(.0))]
+    Object(#[from] aya::EbpfError),
+    /// A map is not what the program expects.
+    #[error("map {name} is not usable: {source}")]
+    Map {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: aya::maps::MapError,
+    },
+    /// A map is missing from the object.
+    #[error("map {0} is not in this build of the eBPF programs; build tracer again")]
+    NoMap(&'static str),
+    /// The state hook could not be attached.
+    #[error(
+        "the state hook cannot be attached: {0}; without it nothing can be traced (`tracer doctor` says more)"
+    )]
+    State(String),
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
+/// The loaded programs. Dropping it detaches them all.
+pub struct Loaded {
+    /// States, timers, segments, owners.
+    pub events: Ring,
+    /// HTTP payload.
+    pub payloads: Ring,
+    /// What the hooks emitted and lost.
+    pub counters: Counters,
+    /// What is attached.
+    pub health: Health,
+    /// The cgroup v2 root, where one was found.
+    pub cgroup: Option<CgroupRoot>,
+    /// Diagnostics of the kernel side.
+    pub diagnostics: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    /// Holds the links.
+    _ebpf: Ebpf,
+}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Layout(KernelLayout);
+// SAFETY: a repr(C) struct of integers without padding between or after them that matters: every byte pattern
+// is valid, and it is only ever copied.
+unsafe impl Pod for Layout {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct CounterSlot(HookCounters);
+// SAFETY: two u64: no padding, every byte pattern is valid.
+unsafe impl Pod for CounterSlot {}
+
+/// The per-CPU counters of the hooks.
+pub struct Counters {
+    map: PerCpuArray<MapData, CounterSlot>,
+}
+
+impl Counters {
+    /// What a hook emitted and lost since the start, over all CPUs. Zeroes where the map cannot be read.
+    #[must_use]
+    pub fn read(&self, hook: Hook) -> HookCounters {
+        let Ok(values) = self.map.get(&(hook as u32), 0) else { return HookCounters::default() };
+        values.iter().fold(HookCounters::default(), |sum, slot| HookCounters {
+            emitted: sum.emitted + slot.0.emitted,
+            lost: sum.lost + slot.0.lost,
+        })
+    }
+}
+
+/// Loads the programs and attaches every one that the kernel allows.
+///
+/// # Errors
+/// When states cannot be traced; any other hook that is refused is told in [`Loaded::health`].
+pub fn load(sizes: RingSizes) -> Result<Loaded, LoadError> {
+    check_privileges()?;
+    let offsets = Offsets::of_running_kernel()?;
+    let handlers = kallsyms::timer_handlers();
+    let layout = Layout(layout(&offsets, handlers.as_ref().ok()));
+    let btf = Btf::from_sys_fs()?;
+    let mut ebpf = EbpfLoader::new()
+        .btf(Some(&btf))
+        .override_global("LAYOUT", &layout, true)
+        .map_max_entries("EVENTS", ring_bytes(sizes.events_kib))
+        .map_max_entries("PAYLOADS", ring_bytes(sizes.payloads_kib))
+        .load(OBJECT)?;
+    let diagnostics = diagnostics(&mut ebpf);
+    let cgroup = cgroup::open_root();
+    let timers = handlers.map(|_| ()).map_err(|error| error.to_string());
+    let health =
+        attach_all(&mut ebpf, &btf, cgroup.as_ref().map_err(ToString::to_string), &timers)?;
+    Ok(Loaded {
+        events: ring(&mut ebpf, "EVENTS")?,
+        payloads: ring(&mut ebpf, "PAYLOADS")?,
+        counters: counters(&mut ebpf)?,
+        health,
+        cgroup: cgroup.ok(),
+        diagnostics,
+        _ebpf: ebpf,
+    })
+}
+
+fn check_privileges() -> Result<(), LoadError> {
+    let host = host::Host::read();
+    match host.capabilities {
+        Some(held) if !held.missing().is_empty() => Err(LoadError::Privileges(held.sentence())),
+        _ => Ok(()),
+    }
+}
+
+/// A ring's size in bytes: a power of two and whole pages, as the kernel demands.
+fn ring_bytes(kib: u32) -> u32 {
+    const PAGE_KIB: u32 = 4;
+    const MAX_KIB: u32 = 1 << 20;
+    kib.clamp(PAGE_KIB, MAX_KIB).next_power_of_two() * 1024
+}
+
+fn diagnostics(ebpf: &mut Ebpf) -> Option<aya_log::EbpfLogger<&'static dyn log::Log>> {
+    match aya_log::EbpfLogger::init(ebpf) {
+        Ok(logger) => Some(logger),
+        Err(error) => {
+            log::warn!("diagnostics of the kernel side are not available: {error}");
+            None
+        }
+    }
+}
+
+fn attach_all(
+    ebpf: &mut Ebpf,
+    btf: &Btf,
+    cgroup: Result<&CgroupRoot, String>,
+    timers: &Result<(), String>,
+) -> Result<Health, LoadError> {
+    let cgroup = cgroup.map(|root| &root.directory);
+    let mut health = Health::default();
+    for program in &PROGRAMS {
+        let refused = match (program.group, timers) {
+            (Group::Timers, Err(why)) => Some(why.clone()),
+            _ => attach_one(ebpf, program, btf, cgroup.as_ref().map_err(String::as_str).copied()),
+        };
+        if program.group == Group::State
+            && let Some(why) = refused
+        {
+            return Err(LoadError::State(why));
+        }
+        health.programs.push(ProgramHealth { name: program.name, group: program.group, refused });
+    }
+    Ok(health)
+}
+
+/// Attaches one program; says why not.
+fn attach_one(
+    ebpf: &mut Ebpf,
+    program: &Program,
+    btf: &Btf,
+    cgroup: Result<&std::fs::File, &str>,
+) -> Option<String> {
+    let attached = if program.needs_tracefs() {
+        tracefs::with(|| programs::attach(ebpf, program, btf, cgroup))
+    } else {
+        programs::attach(ebpf, program, btf, cgroup)
+    };
+    let error = attached.err()?;
+    // The verifier's whole log, for those who mend the program.
+    log::debug!("{} is not attached: {error:?}", program.name);
+    Some(error.to_string())
+}
+
+fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<Ring, LoadError> {
+    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
+    RingBuf::try_from(map).map(Ring::new).map_err(|source| LoadError::Map { name, source })
+}
+
+fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {
+    let name = "COUNTERS";
+    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
+    let map = PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })?;
+    Ok(Counters { map })
+}
+
+fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {
+    KernelLayout {
+        tw_timer_handler: handlers.map_or(0, |h| h.timewait),
+        reqsk_timer_handler: handlers.map_or(0, |h| h.request),
+        skc_daddr: offsets.sock_common_daddr,
+        skc_rcv_saddr: offsets.sock_common_rcv_saddr,
+        skc_dport: offsets.sock_common_dport,
+        skc_num: offsets.sock_common_num,
+        skc_family: offsets.sock_common_family,
+        skc_state: offsets.sock_common_state,
+        skc_net: offsets.sock_common_net,
+        skc_v6_daddr: offsets.sock_common_v6_daddr,
+        skc_v6_rcv_saddr: offsets.sock_common_v6_rcv_saddr,
+        skc_cookie: offsets.sock_common_cookie,
+        skc_flags: offsets.sock_flags,
+        net_inum: offsets.net_ns_inum,
+        sk_protocol: offsets.sock_protocol,
+        sk_err: offsets.sock_err,
+        inet_sport: offsets.inet_sock_sport,
+        tcp_bytes_sent: offsets.tcp_sock_bytes_sent,
+        tcp_bytes_retrans: offsets.tcp_sock_bytes_retrans,
+        tcp_bytes_received: offsets.tcp_sock_bytes_received,
+        tcp_total_retrans: offsets.tcp_sock_total_retrans,
+        tcp_srtt_us: offsets.tcp_sock_srtt_us,
+        tw_timer: offsets.timewait_timer,
+        tw_substate: offsets.timewait_substate,
+        rsk_timer: offsets.request_sock_timer,
+        timer_function: offsets.timer_list_function,
+        req_snt_isn: offsets.tcp_request_sock_snt_isn,
+        req_rcv_isn: offsets.tcp_request_sock_rcv_isn,
+        skb_cb: offsets.sk_buff_cb,
+        cb_seq: offsets.tcp_skb_cb_seq,
+        cb_end_seq: offsets.tcp_skb_cb_end_seq,
+        cb_tcp_flags: offsets.tcp_skb_cb_tcp_flags,
+        task_files: offsets.task_struct_files,
+        files_fdt: offsets.files_struct_fdt,
+        fdt_max_fds: offsets.fdtable_max_fds,
+        fdt_fd: offsets.fdtable_fd,
+        file_private_data: offsets.file_private_data,
+        socket_sk: offsets.socket_sk,
+        binprm_filename: offsets.binprm_filename,
+        binprm_interp: offsets.binprm_interp,
+        sock_dead: offsets.sock_dead_bit,
+        sock_done: offsets.sock_done_bit,
+    }
+}

@@ -1,0 +1,217 @@
+//! A filter applied to a stream of records.
+
+use std::collections::BTreeMap;
+
+use super::keys::Key;
+use super::subject::truth;
+use super::{Filter, States, Subject, TruthSet, Truths};
+use crate::record::{ConnId, Connection, Exchange, Record};
+use crate::tcp::TcpState;
+
+/// Most connections that are remembered, unless told otherwise; each takes about 100 bytes.
+const DEFAULT_MAX_CONNECTIONS: usize = 1 << 20;
+/// Most different answers to the exchange terms that are remembered of one connection.
+const MAX_TRUTHS: usize = 32;
+
+/// Lets the records through that a filter is for.
+///
+/// Connection terms look at the record's connection, exchange terms at the record's exchange; on lines that are
+/// no exchange they ask whether one of the connection's exchanges, so far, fits together with all the rest.
+/// `host` and `loss` records always pass.
+///
+/// Live, the caller gives the connection as it is at the moment. For a recording, where a connection is
+/// told last, give all records to [`Selector::learn`] first and then again to [`Selector::passes`].
+#[derive(Debug)]
+pub struct Selector {
+    filter: Filter,
+    has_exchange_terms: bool,
+    max_connections: usize,
+    /// By id, which grows with time: the first is the oldest.
+    pub(super) lives: BTreeMap<ConnId, Life>,
+    learnt: bool,
+    forgotten: u64,
+    undecided: u64,
+}
+
+/// What the terms say about one connection.
+#[derive(Debug, Default)]
+pub(super) struct Life {
+    /// Of connection terms, from its `connection` record; only when learning.
+    connection: Option<Truths>,
+    /// Of exchange terms.
+    exchanges: TruthSet,
+}
+
+impl Selector {
+    /// A selector for `filter`.
+    #[must_use]
+    pub fn new(filter: Filter) -> Self {
+        Selector::with_bound(filter, DEFAULT_MAX_CONNECTIONS)
+    }
+
+    /// A selector that remembers at most `max_connections`.
+    #[must_use]
+    pub fn with_bound(filter: Filter, max_connections: usize) -> Self {
+        Selector {
+            has_exchange_terms: filter.has(Key::is_of_exchange),
+            filter,
+            max_connections,
+            lives: BTreeMap::new(),
+            learnt: false,
+            forgotten: 0,
+            undecided: 0,
+        }
+    }
+
+    /// The filter.
+    #[must_use]
+    pub const fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
+    /// Things that were forgotten because a bound was hit: lines may be left out because of it.
+    #[must_use]
+    pub const fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Records left out because nothing was known of their connection: in a recording that was cut short
+    /// there is no `connection` record of those that were still open.
+    #[must_use]
+    pub const fn undecided(&self) -> u64 {
+        self.undecided
+    }
+
+    /// Takes note of what `record` says about its connection, ahead of [`Selector::passes`].
+    pub fn learn(&mut self, record: &Record) {
+        self.learnt = true;
+        match record {
+            Record::Exchange(exchange) => self.remember_exchange(exchange),
+            Record::Connection(connection) if !self.filter.is_all() => {
+                let truths = self.connection_truths(connection, States::Life);
+                self.life(connection.id).connection = Some(truths);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the record is wanted; `connection` is its connection as far as it is known now.
+    pub fn passes(&mut self, record: &Record, connection: Option<&Connection>) -> bool {
+        if self.filter.is_all() {
+            return true;
+        }
+        match record {
+            Record::Host(_) | Record::Loss(_) => true,
+            Record::Transition(t) => {
+                self.line(t.conn, connection, States::Step { from: t.from, to: t.to })
+            }
+            Record::Segment(segment) => self.line(segment.conn, connection, States::Life),
+            Record::Exchange(exchange) => self.exchange(exchange, connection),
+            Record::Connection(connection) => {
+                let passes = self.line(connection.id, Some(connection), States::Life);
+                if !self.learnt {
+                    self.lives.remove(&connection.id);
+                }
+                passes
+            }
+        }
+    }
+
+    /// Whether a connection is wanted as a row of the live view: `state:` looks at its current state.
+    pub fn shows(&mut self, connection: &Connection) -> bool {
+        self.filter.is_all() || self.line(connection.id, Some(connection), States::Current)
+    }
+
+    /// A line that is no exchange: with any one of its connection's exchanges, or without one.
+    fn line(&mut self, conn: ConnId, connection: Option<&Connection>, states: States) -> bool {
+        let base = self.base_truths(conn, connection, states);
+        let exchanges = self.lives.get(&conn).map_or(&[][..], |life| &life.exchanges[..]);
+        if exchanges.is_empty() {
+            let none = Subject { connection: None, exchange: None, states };
+            let verdict =
+                self.filter.decide(base.with(self.filter.truths(&none, Key::is_of_exchange)));
+            return self.count(verdict, conn, connection);
+        }
+        let verdicts = exchanges.iter().map(|exchange| self.filter.decide(base.with(*exchange)));
+        // True before unknown before false.
+        let verdict = verdicts.max_by_key(|verdict| verdict.map_or(1, |holds| 2 * u8::from(holds)));
+        self.count(verdict.flatten(), conn, connection)
+    }
+
+    fn exchange(&mut self, exchange: &Exchange, connection: Option<&Connection>) -> bool {
+        if !self.learnt {
+            self.remember_exchange(exchange);
+        }
+        let base = self.base_truths(exchange.conn, connection, States::Life);
+        let verdict = self.filter.decide(base.with(self.exchange_truths(exchange)));
+        self.count(verdict, exchange.conn, connection)
+    }
+
+    fn count(
+        &mut self,
+        verdict: Option<bool>,
+        conn: ConnId,
+        connection: Option<&Connection>,
+    ) -> bool {
+        let is_known = || self.lives.get(&conn).is_some_and(|life| life.connection.is_some());
+        if verdict.is_none() && connection.is_none() && !is_known() {
+            self.undecided += 1;
+        }
+        verdict == Some(true)
+    }
+
+    /// What all terms but those about exchanges say.
+    fn base_truths(&self, conn: ConnId, connection: Option<&Connection>, states: States) -> Truths {
+        match (connection, states) {
+            (Some(connection), _) => self.connection_truths(connection, states),
+            (None, States::Step { from, to }) => self.step_truths(conn, from, to),
+            (None, _) => self.learnt_truths(conn),
+        }
+    }
+
+    fn connection_truths(&self, connection: &Connection, states: States) -> Truths {
+        let subject = Subject { connection: Some(connection), exchange: None, states };
+        self.filter.truths(&subject, |key| !key.is_of_exchange())
+    }
+
+    fn learnt_truths(&self, conn: ConnId) -> Truths {
+        self.lives.get(&conn).and_then(|life| life.connection).unwrap_or_default()
+    }
+
+    /// What was learnt, with the state terms answered by a transition.
+    fn step_truths(&self, conn: ConnId, from: TcpState, to: TcpState) -> Truths {
+        let learnt = self.learnt_truths(conn);
+        let step = Subject { connection: None, exchange: None, states: States::Step { from, to } };
+        let mut truths = Truths::default();
+        for (i, term) in self.filter.terms.iter().enumerate() {
+            let truth = if term.key == Key::State { truth(term, &step) } else { learnt.get(i) };
+            truths.set(i, truth);
+        }
+        truths
+    }
+
+    fn exchange_truths(&self, exchange: &Exchange) -> Truths {
+        let subject = Subject { connection: None, exchange: Some(exchange), states: States::Life };
+        self.filter.truths(&subject, Key::is_of_exchange)
+    }
+
+    fn remember_exchange(&mut self, exchange: &Exchange) {
+        if !self.has_exchange_terms {
+            return;
+        }
+        let truths = self.exchange_truths(exchange);
+        let seen = &mut self.life(exchange.conn).exchanges;
+        if seen.contains(&truths) {
+            return;
+        }
+        if seen.len() < MAX_TRUTHS { seen.push(truths) } else { self.forgotten += 1 }
+    }
+
+    /// The memory of a connection; the oldest is forgotten for it when there is no room.
+    fn life(&mut self, conn: ConnId) -> &mut Life {
+        if self.lives.len() >= self.max_connections && !self.lives.contains_key(&conn) {
+            self.forgotten += u64::from(self.lives.pop_first().is_some());
+        }
+        self.lives.entry(conn).or_default()
+    }
+}

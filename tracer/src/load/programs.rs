@@ -1,0 +1,201 @@
+//! The programs, where each is attached, and the groups in which people think of them.
+
+use std::fs::File;
+
+use aya::programs::{
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, RawTracePoint,
+    TracePoint,
+};
+use aya::{Btf, Ebpf};
+use thiserror::Error;
+
+/// A group of programs that tell one kind of thing together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// State changes: the one group that must be there.
+    State,
+    /// Timers of timewait and request sockets.
+    Timers,
+    /// Packets: segments and HTTP payload.
+    Payload,
+    /// Who uses a socket.
+    Owner,
+    /// Repeated segments.
+    Retransmit,
+    /// Resets as TCP tells them.
+    Reset,
+    /// Executed programs.
+    Exec,
+}
+
+impl Group {
+    /// Every group, the needed one first.
+    pub const ALL: [Group; 7] = [
+        Group::State,
+        Group::Timers,
+        Group::Payload,
+        Group::Owner,
+        Group::Retransmit,
+        Group::Reset,
+        Group::Exec,
+    ];
+
+    /// The name in the `host` record and in `tracer doctor`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Group::State => "state",
+            Group::Timers => "timers",
+            Group::Payload => "payload",
+            Group::Owner => "owner",
+            Group::Retransmit => "retransmit",
+            Group::Reset => "reset",
+            Group::Exec => "exec",
+        }
+    }
+
+    /// What is not seen without it.
+    #[must_use]
+    pub const fn lost_without(self) -> &'static str {
+        match self {
+            Group::State => "everything",
+            Group::Timers => {
+                "TIME_WAIT, SYN_RECV from the SYN's arrival, half-open connections, an orphan's FIN_WAIT2"
+            }
+            Group::Payload => "HTTP requests, SYN/FIN/RST segments, which side reset",
+            Group::Owner => "the owner of accepted connections until they close",
+            Group::Retransmit => "repeated data segments",
+            Group::Reset => "resets where packets are not seen",
+            Group::Exec => "the binary of processes that end at once",
+        }
+    }
+}
+
+/// How a program is attached.
+#[derive(Clone, Copy, Debug)]
+enum Attach {
+    BtfTracepoint(&'static str),
+    RawTracepoint(&'static str),
+    Tracepoint(&'static str, &'static str),
+    Cgroup(CgroupSkbAttachType),
+}
+
+/// One program of the object file.
+#[derive(Clone, Copy, Debug)]
+pub struct Program {
+    /// Its function's name.
+    pub name: &'static str,
+    /// The group it works for.
+    pub group: Group,
+    attach: Attach,
+}
+
+impl Program {
+    /// Whether attaching it reads the tracepoint's number from tracefs.
+    #[must_use]
+    pub const fn needs_tracefs(&self) -> bool {
+        matches!(self.attach, Attach::Tracepoint(..))
+    }
+}
+
+const fn tp_btf(name: &'static str, group: Group) -> Program {
+    Program { name, group, attach: Attach::BtfTracepoint(name) }
+}
+
+const fn raw(name: &'static str, group: Group) -> Program {
+    Program { name, group, attach: Attach::RawTracepoint(name) }
+}
+
+const fn syscall(name: &'static str) -> Program {
+    Program { name, group: Group::Owner, attach: Attach::Tracepoint("syscalls", name) }
+}
+
+const fn cgroup(name: &'static str, way: CgroupSkbAttachType) -> Program {
+    Program { name, group: Group::Payload, attach: Attach::Cgroup(way) }
+}
+
+/// Every program, in the order in which they are attached.
+pub const PROGRAMS: [Program; 15] = [
+    tp_btf("inet_sock_set_state", Group::State),
+    raw("timer_start", Group::Timers),
+    raw("timer_cancel", Group::Timers),
+    raw("timer_expire_entry", Group::Timers),
+    cgroup("cgroup_ingress", CgroupSkbAttachType::Ingress),
+    cgroup("cgroup_egress", CgroupSkbAttachType::Egress),
+    tp_btf("sock_send_length", Group::Owner),
+    tp_btf("sock_recv_length", Group::Owner),
+    syscall("sys_exit_accept"),
+    syscall("sys_exit_accept4"),
+    tp_btf("tcp_retransmit_skb", Group::Retransmit),
+    tp_btf("tcp_retransmit_synack", Group::Retransmit),
+    tp_btf("tcp_send_reset", Group::Reset),
+    tp_btf("tcp_receive_reset", Group::Reset),
+    tp_btf("sched_process_exec", Group::Exec),
+];
+
+/// Why a program is not attached.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The object file has no such program.
+    #[error("the program is not in this build")]
+    Missing,
+    /// What the program needs is not there.
+    #[error("{0}")]
+    Needs(String),
+    /// The kernel refused it.
+    #[error("{}", chain(.0))]
+    Program(#[from] ProgramError),
+}
+
+/// The error with its causes, on one line: verifier logs stay out of it.
+fn chain(error: &ProgramError) -> String {
+    let mut text = first_line(&error.to_string());
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        text = format!("{text}: {}", first_line(&cause.to_string()));
+        source = cause.source();
+    }
+    text
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+/// Loads and attaches `program`.
+///
+/// # Errors
+/// [`AttachError`], which says what is missing or what the kernel said.
+pub fn attach(
+    ebpf: &mut Ebpf,
+    program: &Program,
+    btf: &Btf,
+    cgroup: Result<&File, &str>,
+) -> Result<(), AttachError> {
+    let found = ebpf.program_mut(program.name).ok_or(AttachError::Missing)?;
+    match program.attach {
+        Attach::BtfTracepoint(name) => {
+            let found: &mut BtfTracePoint = found.try_into()?;
+            found.load(name, btf)?;
+            found.attach()?;
+        }
+        Attach::RawTracepoint(name) => {
+            let found: &mut RawTracePoint = found.try_into()?;
+            found.load()?;
+            found.attach(name)?;
+        }
+        Attach::Tracepoint(category, name) => {
+            let found: &mut TracePoint = found.try_into()?;
+            found.load()?;
+            found.attach(category, name)?;
+        }
+        Attach::Cgroup(way) => {
+            let directory = cgroup.map_err(|why| AttachError::Needs(why.to_owned()))?;
+            let found: &mut CgroupSkb = found.try_into()?;
+            found.load()?;
+            // Flags 0: bpf_link_create refuses ALLOW_MULTI with EINVAL, and links stack by nature.
+            found.attach(directory, way, CgroupAttachMode::Single)?;
+        }
+    }
+    Ok(())
+}

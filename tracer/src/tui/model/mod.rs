@@ -1,0 +1,259 @@
+//! What the view knows: values only. No terminal, no clock: time comes in with [`Model::tick`].
+
+mod action;
+pub mod detail;
+pub mod filter;
+pub mod lanes;
+pub mod order;
+pub mod row;
+pub mod table;
+#[cfg(test)]
+mod tests;
+pub mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use action::{Action, Effect};
+use filter::{ActiveFilter, FilterLine, ParseFilter};
+use order::Sort;
+use row::Row;
+use table::{MAX_ROWS, Table};
+
+use crate::record::{ConnId, Host, Record};
+use crate::time::Timestamp;
+use crate::view_update::{Stats, Update};
+
+/// Updates that are held back while paused; after that the channel fills and the pipeline counts.
+pub const MAX_HELD: usize = 100_000;
+/// Hooks whose losses are told apart; the rest is summed as `other`.
+const MAX_LOSS_HOOKS: usize = 32;
+
+/// Whether the picture moves.
+#[derive(Debug, Default)]
+pub enum Flow {
+    /// It shows what is.
+    #[default]
+    Live,
+    /// It shows what was; what has come since is held back.
+    Paused {
+        /// Updates held back, oldest first.
+        held: Vec<Update>,
+    },
+    /// Nothing more will come.
+    Ended,
+}
+
+/// The row that is looked at, and the part of the table in sight.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cursor {
+    /// The connection; `None`: the top of the table stays in sight.
+    pub selected: Option<ConnId>,
+    /// Its position in the table.
+    pub index: usize,
+    /// Position of the first row in sight.
+    pub top: usize,
+    /// Rows in sight.
+    pub page_rows: usize,
+}
+
+/// What is open beside the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Panes {
+    /// The selected connection's story.
+    pub detail: bool,
+    /// Lines of it that are scrolled away.
+    pub detail_scroll: usize,
+    /// The log.
+    pub log: bool,
+    /// The keys.
+    pub help: bool,
+}
+
+/// The state of the view.
+pub struct Model {
+    /// The connections.
+    pub table: Table,
+    /// What is looked at.
+    pub cursor: Cursor,
+    /// What is open.
+    pub panes: Panes,
+    /// By what the table is sorted.
+    pub sort: Sort,
+    /// Live or paused.
+    pub flow: Flow,
+    /// The filter line, while it is open.
+    pub editing: Option<FilterLine>,
+    /// The last figures about the run.
+    pub stats: Stats,
+    /// The host record.
+    pub host: Option<Arc<Host>>,
+    /// Events lost, by hook.
+    pub losses: BTreeMap<String, u64>,
+    filter: Option<ActiveFilter>,
+    parse_filter: ParseFilter,
+    now: Timestamp,
+    dirty: bool,
+}
+
+impl Model {
+    /// An empty view. `parse_filter` is the FILTER language.
+    #[must_use]
+    pub fn new(parse_filter: ParseFilter) -> Model {
+        Model::with_bound(parse_filter, MAX_ROWS)
+    }
+
+    fn with_bound(parse_filter: ParseFilter, max_rows: usize) -> Model {
+        Model {
+            table: Table::new(max_rows),
+            cursor: Cursor::default(),
+            panes: Panes::default(),
+            sort: Sort::NEWEST_FIRST,
+            flow: Flow::Live,
+            editing: None,
+            stats: Stats::default(),
+            host: None,
+            losses: BTreeMap::new(),
+            filter: None,
+            parse_filter,
+            now: Timestamp::default(),
+            dirty: true,
+        }
+    }
+
+    /// The time that is shown: stands still while paused.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The filter in force, as it was typed.
+    #[must_use]
+    pub fn filter_text(&self) -> Option<&str> {
+        self.filter.as_ref().map(|active| active.text.as_str())
+    }
+
+    /// The selected row.
+    #[must_use]
+    pub fn selected(&self) -> Option<&Row> {
+        self.cursor.selected.and_then(|id| self.table.row(id))
+    }
+
+    /// The rows in sight, top to bottom.
+    pub fn rows_in_sight(&self) -> impl Iterator<Item = &Row> {
+        let shown = self.table.shown().iter().skip(self.cursor.top).take(self.cursor.page_rows);
+        shown.filter_map(|&id| self.table.row(id))
+    }
+
+    /// Whether there is anything new to draw since the last call.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Something outside the model changed: the frame is to be drawn anew.
+    pub fn set_dirty(&mut self) {
+        self.dirty = true;
+    }
+
+    /// Whether more updates may be offered; while paused the backlog is bounded.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        !matches!(&self.flow, Flow::Paused { held } if held.len() >= MAX_HELD)
+    }
+
+    /// Time has passed. Call it before [`Model::offer`], and at least once a second.
+    pub fn tick(&mut self, now: Timestamp) {
+        if !matches!(self.flow, Flow::Live) {
+            return;
+        }
+        self.now = self.now.max(now);
+        self.dirty |= self.table.expire(self.now, self.cursor.selected);
+        self.dirty |= self.table.advance(self.now);
+    }
+
+    /// Takes updates. While paused, changes of connections are held back; figures and losses are not.
+    pub fn offer(&mut self, batch: Vec<Update>) {
+        for update in batch {
+            match &mut self.flow {
+                Flow::Paused { held } if !is_about_the_run(&update) => held.push(update),
+                _ => self.apply(update),
+            }
+        }
+        self.dirty = true;
+    }
+
+    /// No updates will come any more.
+    pub fn end(&mut self) {
+        self.resume();
+        self.flow = Flow::Ended;
+        self.dirty = true;
+    }
+
+    fn apply(&mut self, update: Update) {
+        let now = self.now;
+        match update {
+            Update::Connection(connection) | Update::Record(Record::Connection(connection)) => {
+                self.table.connection(connection, now);
+            }
+            Update::Record(Record::Transition(transition)) => {
+                self.table.transition(&transition, now);
+            }
+            Update::Record(Record::Exchange(exchange)) => self.table.exchange(&exchange),
+            // Segments are the ladder diagram's; the table has no use for them.
+            Update::Record(Record::Segment(_)) => {}
+            Update::Record(Record::Host(host)) => self.host = Some(host),
+            Update::Record(Record::Loss(loss)) => self.lost(loss.hook, loss.events),
+            Update::Stats(stats) => self.stats = stats,
+            Update::Resync(connections) => self.table.resync(connections, now),
+        }
+    }
+
+    fn lost(&mut self, hook: String, events: u64) {
+        let known = self.losses.contains_key(&hook) || self.losses.len() < MAX_LOSS_HOOKS;
+        let name = if known { hook } else { "other".to_owned() };
+        let sum = self.losses.entry(name).or_default();
+        *sum = sum.saturating_add(events);
+    }
+
+    fn resume(&mut self) {
+        if let Flow::Paused { held } = std::mem::take(&mut self.flow) {
+            held.into_iter().for_each(|update| self.apply(update));
+        }
+    }
+
+    /// Sorts what changed and brings the cursor to where its connection now stands. To be called once
+    /// before a frame is drawn, with the number of rows the table has room for.
+    pub fn settle(&mut self, page_rows: usize) {
+        self.table.settle(self.sort, self.filter.as_ref());
+        self.cursor.page_rows = page_rows;
+        self.follow();
+        self.keep_in_sight();
+    }
+
+    /// The selected connection keeps its line on the screen while others move around it.
+    fn follow(&mut self) {
+        let Some(id) = self.cursor.selected else { return self.cursor.top = 0 };
+        let cursor = &mut self.cursor;
+        if let Some(index) = self.table.position(id, self.sort) {
+            cursor.top = (cursor.top + index).saturating_sub(cursor.index);
+            cursor.index = index;
+        } else {
+            cursor.index = cursor.index.min(self.table.shown().len().saturating_sub(1));
+            cursor.selected = self.table.shown().get(cursor.index).copied();
+        }
+    }
+
+    fn keep_in_sight(&mut self) {
+        let Cursor { index, page_rows, selected, .. } = self.cursor;
+        let top = &mut self.cursor.top;
+        if selected.is_some() {
+            *top = (*top).clamp((index + 1).saturating_sub(page_rows.max(1)), index);
+        }
+        *top = (*top).min(self.table.shown().len().saturating_sub(page_rows));
+    }
+}
+
+/// Whether an update is about the run and not about a connection: such ones are shown while paused too.
+fn is_about_the_run(update: &Update) -> bool {
+    matches!(update, Update::Stats(_) | Update::Record(Record::Host(_) | Record::Loss(_)))
+}

@@ -1,0 +1,230 @@
+//! One connection as the view knows it: the last snapshot, and what has happened since.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::record::{ClosedBy, Connection, Exchange, Outcome, StateEntry, Transition};
+use crate::tcp::{Endpoint, TcpState};
+use crate::time::Timestamp;
+
+/// Exchanges kept per connection; older ones live on in the recording only.
+pub const RECENT_EXCHANGES: usize = 5;
+/// Bytes kept of a request target.
+const TARGET_BYTES: usize = 512;
+/// How long Linux keeps TIME_WAIT (TCP_TIMEWAIT_LEN, include/net/tcp.h), microseconds.
+pub const TIME_WAIT_US: u64 = 60_000_000;
+
+/// A connection in the table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    connection: Arc<Connection>,
+    /// State changes that are newer than the snapshot.
+    later: Vec<StateEntry>,
+    recent: VecDeque<Box<Exchange>>,
+    exchanges: u64,
+    /// When it leaves the table; set once it has ended.
+    pub(super) gone_at: Option<Timestamp>,
+    /// Whether the filter in force lets it be shown.
+    pub(super) shown: bool,
+}
+
+impl Row {
+    /// A row for a connection that was not known.
+    #[must_use]
+    pub fn new(connection: Arc<Connection>) -> Row {
+        let exchanges = connection.exchanges;
+        let recent = VecDeque::new();
+        Row { connection, later: Vec::new(), recent, exchanges, gone_at: None, shown: false }
+    }
+
+    /// The last snapshot. Its state history may be behind: ask [`Row::states`].
+    #[must_use]
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// Takes a newer snapshot; changes that the snapshot already tells are forgotten. After the final
+    /// record nothing is news.
+    pub(super) fn replace(&mut self, connection: Arc<Connection>) {
+        if self.connection.closed_at.is_some() && connection.closed_at.is_none() {
+            return;
+        }
+        self.exchanges = self.exchanges.max(connection.exchanges);
+        let newest = connection.states.iter().rev().find_map(|entry| entry.at);
+        self.later.retain(|entry| entry.at > newest);
+        self.connection = connection;
+    }
+
+    /// Takes a state change, once.
+    pub(super) fn change(&mut self, transition: &Transition) {
+        let newest = self.states().rev().find_map(|entry| entry.at);
+        if newest.is_none_or(|newest| newest <= transition.at) && self.state() != transition.to {
+            self.later.push(StateEntry { state: transition.to, at: Some(transition.at) });
+        }
+    }
+
+    /// Takes an exchange; of its headers only what filters ask for is kept.
+    pub(super) fn exchanged(&mut self, exchange: &Exchange) {
+        self.exchanges = self.exchanges.max(exchange.number);
+        if self.recent.len() == RECENT_EXCHANGES {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(Box::new(slim(exchange)));
+    }
+
+    /// Its life so far, oldest first.
+    pub fn states(&self) -> impl DoubleEndedIterator<Item = StateEntry> + '_ {
+        self.connection.states.iter().chain(&self.later).copied()
+    }
+
+    /// The state it is in; `CLOSE` where nothing was told.
+    #[must_use]
+    pub fn state(&self) -> TcpState {
+        self.states().next_back().map_or(TcpState::Close, |entry| entry.state)
+    }
+
+    /// When it entered its state; `None` where that was before the tracer.
+    #[must_use]
+    pub fn since(&self) -> Option<Timestamp> {
+        self.states().next_back().and_then(|entry| entry.at)
+    }
+
+    /// Whether its last kernel object is done with.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.connection.closed_at.is_some()
+            || self.later.last().is_some_and(|entry| entry.state == TcpState::Close)
+    }
+
+    /// Exchanges seen on it.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges
+    }
+
+    /// Its last exchanges, oldest first, at most [`RECENT_EXCHANGES`].
+    pub fn recent(&self) -> impl DoubleEndedIterator<Item = &Exchange> {
+        self.recent.iter().map(|exchange| &**exchange)
+    }
+
+    /// The newest exchange.
+    #[must_use]
+    pub fn last_exchange(&self) -> Option<&Exchange> {
+        self.recent.back().map(|exchange| &**exchange)
+    }
+
+    /// Who closed first: the record's word, else what its states say.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<ClosedBy> {
+        self.connection.closed_by.or_else(|| {
+            let mut states = self.states().map(|entry| entry.state);
+            let first = states.find(|state| {
+                matches!(state, TcpState::FinWait1 | TcpState::CloseWait | TcpState::Closing)
+            })?;
+            match first {
+                TcpState::CloseWait => Some(ClosedBy::Remote),
+                _ if states.any(|state| state == TcpState::Closing) => Some(ClosedBy::Both),
+                _ => Some(ClosedBy::Local),
+            }
+        })
+    }
+
+    /// `comm[pid]` as far as it is known, not yet cleaned for a terminal.
+    #[must_use]
+    pub fn owner(&self) -> Option<String> {
+        owner(&self.connection)
+    }
+
+    /// How sure the story of this row is.
+    #[must_use]
+    pub fn lost_events(&self) -> u64 {
+        self.connection.lost_events
+    }
+
+    /// Whether it ended in another way than by FINs.
+    #[must_use]
+    pub fn failed(&self) -> bool {
+        !matches!(self.connection.outcome, Outcome::Open | Outcome::Graceful)
+    }
+
+    /// What is left of TIME_WAIT, microseconds; `None` in other states or where its begin was not seen.
+    #[must_use]
+    pub fn time_wait_left_us(&self, now: Timestamp) -> Option<u64> {
+        let since = self.since().filter(|_| self.state() == TcpState::TimeWait && !self.ended())?;
+        Some(TIME_WAIT_US.saturating_sub(now.since_us(since)))
+    }
+
+    /// Whether it has been in its state for longer than a healthy connection is.
+    #[must_use]
+    pub fn stuck(&self, now: Timestamp) -> bool {
+        let Some(limit_us) = patience_us(self.state()) else { return false };
+        !self.ended() && self.since().is_some_and(|since| now.since_us(since) >= limit_us)
+    }
+
+    /// Bytes this row takes, about, exchanges left out.
+    #[cfg(test)]
+    pub(super) fn size_bytes(&self) -> usize {
+        let connection = &*self.connection;
+        size_of::<Row>()
+            + size_of::<Connection>()
+            + (connection.states.len() + self.later.capacity()) * size_of::<StateEntry>()
+            + [&connection.comm, &connection.exe, &connection.cgroup, &connection.container]
+                .into_iter()
+                .flatten()
+                .map(String::len)
+                .sum::<usize>()
+    }
+}
+
+/// The longest that a healthy connection stays in a state, where there is such a limit.
+///
+/// SYN and SYN+ACK are sent again after 1 s and 2 s more (RFC 6298): three seconds without an answer is
+/// two tries lost. FIN_WAIT2 of an orphan and TIME_WAIT end by their own timers after 60 s.
+fn patience_us(state: TcpState) -> Option<u64> {
+    const SECOND_US: u64 = 1_000_000;
+    match state {
+        TcpState::SynSent | TcpState::SynRecv => Some(3 * SECOND_US),
+        TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck => Some(10 * SECOND_US),
+        TcpState::CloseWait => Some(5 * SECOND_US),
+        TcpState::FinWait2 => Some(90 * SECOND_US),
+        TcpState::Established | TcpState::TimeWait | TcpState::Close | TcpState::Listen => None,
+    }
+}
+
+/// `comm[pid]` of a connection, as far as it is known; not yet cleaned for a terminal.
+#[must_use]
+pub fn owner(connection: &Connection) -> Option<String> {
+    match (&connection.comm, connection.pid) {
+        (Some(comm), Some(pid)) => Some(format!("{comm}[{pid}]")),
+        (Some(comm), None) => Some(comm.clone()),
+        (None, Some(pid)) => Some(format!("[{pid}]")),
+        (None, None) => None,
+    }
+}
+
+/// `→` for the end that opened the connection, `←` for the one that accepted it, `?` where unknown.
+#[must_use]
+pub fn arrow(endpoint: Option<Endpoint>) -> char {
+    match endpoint {
+        Some(Endpoint::Client) => '→',
+        Some(Endpoint::Server) => '←',
+        None => '?',
+    }
+}
+
+/// The exchange without what the table never shows: memory per row is bounded whatever the headers are.
+fn slim(exchange: &Exchange) -> Exchange {
+    let mut slim = exchange.clone();
+    if let Some(request) = &mut slim.request {
+        request.headers.retain(|(name, _)| name == "host");
+        request.headers.truncate(1);
+    }
+    if let Some(response) = &mut slim.response {
+        response.headers = Vec::new();
+    }
+    if let Some(target) = &mut slim.target {
+        let end = (0..=TARGET_BYTES).rev().find(|&end| target.is_char_boundary(end));
+        target.truncate(end.unwrap_or(0));
+    }
+    slim
+}

@@ -1,0 +1,84 @@
+//! The last line: the keys that apply now, or the filter line.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
+
+use super::put_line;
+use crate::tui::model::filter::FilterLine;
+use crate::tui::model::{Flow, Model};
+use crate::tui::text::{clean, fit};
+use crate::tui::theme::Theme;
+
+/// Draws it; the column of the text cursor, where there is one.
+pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) -> Option<u16> {
+    match &model.editing {
+        Some(line) => Some(filter_line(buffer, area, line, theme)),
+        None => {
+            let position = position(model);
+            let room = area.width.saturating_sub(position.width() as u16 + 1);
+            put_line(buffer, area, 0, &keys(model, usize::from(room), theme));
+            let x = area.right().saturating_sub(position.width() as u16 + 1).max(area.x);
+            buffer.set_stringn(x, area.y, position, usize::from(area.width), theme.dim);
+            None
+        }
+    }
+}
+
+/// The keys that matter now, as many as fit.
+fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
+    let pause = if matches!(model.flow, Flow::Paused { .. }) { "go on" } else { "pause" };
+    let enter = if model.panes.detail {
+        [("Esc", "back"), ("PgDn", "scroll")]
+    } else {
+        [("Enter", "detail"), ("s", "sort")]
+    };
+    let before = [("?", "keys"), ("q", "quit"), ("space", pause), ("/", "filter")];
+    let after = [("l", "log"), ("S", "turn order")];
+    let mut line = Line::from(" ");
+    for &(key, does) in before.iter().chain(&enter).chain(&after) {
+        if line.width() + key.len() + does.len() + 2 <= room {
+            line.push_span(Span::styled(key, theme.accent));
+            line.push_span(Span::styled(format!(" {does}  "), theme.dim));
+        }
+    }
+    line
+}
+
+/// `14 of 812`.
+fn position(model: &Model) -> String {
+    let (shown, all) = (model.table.shown().len(), model.table.len());
+    match model.cursor.selected {
+        Some(_) => format!("{} of {shown}", model.cursor.index + 1),
+        None if shown < all => format!("{shown} of {all} shown"),
+        None => format!("{all} shown"),
+    }
+}
+
+/// The filter as it is typed, and beside it what is wrong with it.
+fn filter_line(buffer: &mut Buffer, area: Rect, line: &FilterLine, theme: &Theme) -> u16 {
+    const PROMPT: &str = " / ";
+    let width = usize::from(area.width);
+    let (text, before) = (line.text(), line.before_cursor());
+    let hint = match &line.error {
+        Some(error) => Span::styled(format!("✗ {}", clean(error)), theme.bad),
+        None if text.is_empty() => {
+            Span::styled("port:443 comm:nginx state:time_wait status:5xx  (Enter: all)", theme.dim)
+        }
+        None => Span::styled("Enter applies, Esc leaves it", theme.dim),
+    };
+    let shown = clean(&text).into_owned();
+    let gap = if text.is_empty() { " " } else { "   " };
+    let room = width.saturating_sub(PROMPT.len() + shown.width() + gap.len());
+    let hint = Span::styled(fit(&hint.content, room).into_owned(), hint.style);
+    let all = Line::from(vec![
+        Span::styled(PROMPT, theme.accent),
+        Span::styled(shown, theme.text),
+        Span::raw(gap),
+        hint,
+    ]);
+    put_line(buffer, area, 0, &all);
+    let column = (PROMPT.len() + clean(&before).width()).min(width.saturating_sub(1));
+    area.x + column as u16
+}

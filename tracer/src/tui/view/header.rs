@@ -1,0 +1,160 @@
+//! The lines that are always there: what the host does, how much of it was seen, what that costs.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
+
+use super::put_line;
+use crate::tcp::TcpState;
+use crate::tui::model::{Flow, MAX_HELD, Model};
+use crate::tui::text;
+use crate::tui::theme::Theme;
+
+const OPENING: [TcpState; 2] = [TcpState::SynSent, TcpState::SynRecv];
+const CLOSING: [TcpState; 6] = [
+    TcpState::FinWait1,
+    TcpState::FinWait2,
+    TcpState::Closing,
+    TcpState::TimeWait,
+    TcpState::CloseWait,
+    TcpState::LastAck,
+];
+
+pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) {
+    let (host, run) = (host_parts(model, theme), run_parts(model, area.width, theme));
+    if area.height == 1 {
+        let both = host.into_iter().chain(run).collect();
+        put_line(buffer, area, 0, &joined(both, area.width, theme));
+    } else {
+        put_line(buffer, area, 0, &joined(host, area.width, theme));
+        put_line(buffer, area, 1, &joined(run, area.width, theme));
+    }
+}
+
+/// What may stand in the header, the most important first.
+type Parts = Vec<(String, Style)>;
+
+/// The parts that fit, none of them cut.
+fn joined(parts: Parts, width: u16, theme: &Theme) -> Line<'static> {
+    let mut line = Line::default();
+    for (text, style) in parts {
+        let before = if line.spans.is_empty() { " " } else { " · " };
+        if line.width() + before.chars().count() + text.width() <= usize::from(width) {
+            line.push_span(Span::styled(before, theme.dim));
+            line.push_span(Span::styled(text, style));
+        }
+    }
+    line
+}
+
+/// What the host does.
+fn host_parts(model: &Model, theme: &Theme) -> Parts {
+    let mut parts = vec![("tracer".to_owned(), theme.heading)];
+    if let Some(host) = &model.host {
+        parts.push((text::fit(&text::clean(&host.hostname), 24).into_owned(), theme.text));
+    }
+    parts.push(flow(model, theme));
+    let lanes = model.table.lanes();
+    let opening = lanes.population(&OPENING);
+    let counts = format!(
+        "{opening} opening {} open {} closing",
+        lanes.population(&[TcpState::Established]),
+        lanes.population(&CLOSING)
+    );
+    parts.push((counts, theme.text));
+    let rate = text::count(model.stats.events_per_s.round().max(0.0) as u64);
+    parts.push((format!("{rate} events/s"), theme.text));
+    parts
+}
+
+fn flow(model: &Model, theme: &Theme) -> (String, Style) {
+    match &model.flow {
+        Flow::Live => ("● live".to_owned(), theme.good),
+        Flow::Paused { held } if held.len() >= MAX_HELD => {
+            ("‖ PAUSED, no room for more changes".to_owned(), theme.bad)
+        }
+        Flow::Paused { held } => {
+            (format!("‖ PAUSED, {} wait", text::plural(held.len() as u64, "change")), theme.notice)
+        }
+        Flow::Ended => ("■ ended".to_owned(), theme.notice),
+    }
+}
+
+/// How much of it was seen, what is shown, what it costs.
+fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
+    let stats = &model.stats;
+    let sure = if stats.lost > 0 { theme.bad } else { theme.text };
+    let memory = text::bytes(stats.rss_bytes);
+    let mut parts = vec![
+        (completeness(stats.seen, stats.lost), sure),
+        (losses(model), sure),
+        filter(model, width, theme),
+        (format!("self {:.1}% CPU {memory}", stats.cpu_percent), theme.text),
+    ];
+    if model.table.turned_away() > 0 {
+        let words = format!("no room for {}!", text::count(model.table.turned_away()));
+        parts.push((words, theme.bad));
+    }
+    if stats.updates_dropped > 0 {
+        let words = format!("view skipped {}", text::count(stats.updates_dropped));
+        parts.push((words, theme.notice));
+    }
+    parts.push(match &stats.recording {
+        Some(path) => (format!("● rec {}", text::fit_end(&text::clean(path), 30)), theme.bad),
+        None => ("not recording".to_owned(), theme.dim),
+    });
+    parts.push(hooks(model, theme));
+    parts
+}
+
+/// Seen of what happened, never rounded up to all of it.
+fn completeness(seen: u64, lost: u64) -> String {
+    match u128::from(seen) + u128::from(lost) {
+        0 => "seen -".to_owned(),
+        happened => {
+            let share = u128::from(seen) * 10_000 / happened;
+            format!("seen {}.{:04}", share / 10_000, share % 10_000)
+        }
+    }
+}
+
+fn losses(model: &Model) -> String {
+    let lost = text::count(model.stats.lost);
+    let largest = model.losses.iter().max_by_key(|(_, events)| **events);
+    match largest {
+        Some((hook, _)) if model.losses.len() == 1 => {
+            format!("lost {lost} ({})", text::clean(hook))
+        }
+        Some((hook, _)) => format!("lost {lost} (most {})", text::clean(hook)),
+        None => format!("lost {lost}"),
+    }
+}
+
+fn filter(model: &Model, width: u16, theme: &Theme) -> (String, Style) {
+    let room = if width < 100 { 24 } else { 48 };
+    match model.filter_text() {
+        None => ("no filter".to_owned(), theme.dim),
+        Some(filter) => (format!("filter {}", text::fit(&text::clean(filter), room)), theme.notice),
+    }
+}
+
+fn hooks(model: &Model, theme: &Theme) -> (String, Style) {
+    let (attached, total) = (model.stats.hooks_attached, model.stats.hooks_total);
+    let style = if attached < total { theme.notice } else { theme.text };
+    (format!("hooks {attached}/{total}"), style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn completeness_is_never_rounded_up_to_one() {
+        assert_eq!(completeness(0, 0), "seen -");
+        assert_eq!(completeness(10, 0), "seen 1.0000");
+        assert_eq!(completeness(99_999_999, 1), "seen 0.9999");
+        assert_eq!(completeness(u64::MAX, u64::MAX), "seen 0.5000");
+    }
+}

@@ -1,0 +1,26 @@
+//! The program's and the kernel side's diagnostics.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+use ratatui::widgets::{Block, Borders, Widget};
+use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget, TuiWidgetState};
+
+use crate::tui::theme::Theme;
+
+pub fn draw(buffer: &mut Buffer, area: Rect, state: &TuiWidgetState, theme: &Theme) {
+    let title = Span::styled(" log ", theme.heading);
+    TuiLoggerWidget::default()
+        .block(Block::new().borders(Borders::TOP).border_style(theme.dim).title(title))
+        .style(theme.text)
+        .style_error(theme.bad)
+        .style_warn(theme.notice)
+        .output_separator(' ')
+        .output_timestamp(Some("%H:%M:%S".to_owned()))
+        .output_level(Some(TuiLoggerLevelOutput::Long))
+        .output_target(true)
+        .output_file(false)
+        .output_line(false)
+        .state(state)
+        .render(area, buffer);
+}

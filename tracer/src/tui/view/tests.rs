@@ -1,0 +1,192 @@
+//! Pictures of the screens, as plain text.
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::layout::Rect;
+use tui_logger::TuiWidgetState;
+
+use super::{Plan, draw};
+use crate::record::{ConnId, Connection, Exchange, Loss, Record};
+use crate::tcp::TcpState;
+use crate::tui::fixture::{NOW, mixed_updates, stats};
+use crate::tui::model::filter::{Edit, RowFilter};
+use crate::tui::model::{Action, Model};
+use crate::tui::theme::{Palette, Theme};
+use crate::view_update::{Stats, Update};
+
+struct ByState(TcpState);
+
+impl RowFilter for ByState {
+    fn matches(&self, _: &Connection, state: TcpState, _: Option<&Exchange>) -> bool {
+        state == self.0
+    }
+}
+
+/// Knows `state:` alone.
+fn parse(text: &str) -> Result<Box<dyn RowFilter>, String> {
+    let name =
+        text.strip_prefix("state:").ok_or("only state: is known here, as in state:syn_sent")?;
+    let state = TcpState::ALL.into_iter().find(|state| state.name().eq_ignore_ascii_case(name));
+    Ok(Box::new(ByState(state.ok_or_else(|| format!("{name:?} is no TCP state"))?)))
+}
+
+fn empty() -> Model {
+    let mut model = Model::new(parse);
+    model.tick(NOW);
+    model
+}
+
+fn mixed() -> Model {
+    let mut model = empty();
+    model.offer(mixed_updates());
+    model.settle(20);
+    model
+}
+
+fn picture_in(model: &mut Model, width: u16, height: u16, locale: &str) -> String {
+    let theme = Theme::new(Palette::Dark, |name| (name == "LANG").then(|| locale.to_owned()));
+    let plan = Plan::new(Rect::new(0, 0, width, height), &model.panes);
+    model.settle(plan.page_rows());
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, model, &plan, &theme, &TuiWidgetState::new())).unwrap();
+    let picture = terminal.backend().to_string();
+    // The quotes at each end keep what is at the right edge in sight; spaces before it say nothing.
+    picture.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()
+}
+
+fn picture(model: &mut Model, width: u16, height: u16) -> String {
+    picture_in(model, width, height, "C.UTF-8")
+}
+
+/// One snapshot for each of the three sizes.
+fn pictures(name: &str, model: impl Fn() -> Model) {
+    for (width, height) in [(80, 24), (120, 40), (20, 5)] {
+        let picture = picture(&mut model(), width, height);
+        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("{name}_{width}x{height}"), picture);
+        });
+    }
+}
+
+fn select(model: &mut Model, id: u64) {
+    model.act(Action::First);
+    model.settle(20);
+    while model.cursor.selected != Some(ConnId(id)) {
+        let before = model.cursor.selected;
+        model.act(Action::Down);
+        model.settle(20);
+        assert_ne!(model.cursor.selected, before, "c{id} is not in the table");
+    }
+}
+
+fn typed(model: &mut Model, text: &str) {
+    model.act(Action::EditFilter);
+    text.chars().for_each(|c| {
+        model.act(Action::Edit(Edit::Insert(c)));
+    });
+}
+
+#[test]
+fn an_empty_view_says_that_it_waits() {
+    pictures("empty", empty);
+}
+
+#[test]
+fn every_state_and_every_end_has_its_row() {
+    pictures("mixed", mixed);
+}
+
+#[test]
+fn the_detail_tells_the_life_of_the_selected_connection() {
+    pictures("detail", || {
+        let mut model = mixed();
+        select(&mut model, 7);
+        model.act(Action::Enter);
+        model
+    });
+}
+
+#[test]
+fn the_detail_of_a_busy_connection_lists_its_last_requests() {
+    pictures("detail_requests", || {
+        let mut model = mixed();
+        select(&mut model, 3);
+        model.act(Action::Enter);
+        model
+    });
+}
+
+#[test]
+fn help_names_the_keys() {
+    pictures("help", || {
+        let mut model = mixed();
+        model.act(Action::ToggleHelp);
+        model
+    });
+}
+
+#[test]
+fn a_wrong_filter_is_told_while_it_is_typed() {
+    pictures("filter_error", || {
+        let mut model = mixed();
+        typed(&mut model, "state:syn_snt");
+        model.act(Action::Enter);
+        model
+    });
+}
+
+#[test]
+fn a_filter_in_force_is_named_with_what_it_shows() {
+    pictures("filtered", || {
+        let mut model = mixed();
+        typed(&mut model, "state:close_wait");
+        model.act(Action::Enter);
+        model
+    });
+}
+
+#[test]
+fn losses_stand_in_the_header() {
+    pictures("lossy", || {
+        let mut model = mixed();
+        let loss = Loss { at: NOW, hook: "payload".to_owned(), events: 1200 };
+        let stats = Stats { lost: 1200, updates_dropped: 40, hooks_attached: 7, ..stats() };
+        model.offer(vec![Update::Record(Record::Loss(loss)), Update::Stats(stats)]);
+        model
+    });
+}
+
+#[test]
+fn a_wide_screen_has_table_and_detail_side_by_side() {
+    let mut model = mixed();
+    select(&mut model, 3);
+    model.act(Action::Enter);
+    let picture = picture(&mut model, 250, 30);
+    insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("detail_250x30", picture);
+    });
+}
+
+#[test]
+fn without_a_utf8_locale_the_screen_is_ascii() {
+    let mut model = mixed();
+    select(&mut model, 7);
+    for open in [Action::Enter, Action::ToggleHelp] {
+        model.act(open);
+        assert!(picture_in(&mut model, 120, 40, "C").is_ascii());
+    }
+}
+
+#[test]
+fn no_size_panics_whatever_is_open() {
+    for (width, height) in
+        (0..=200).step_by(7).flat_map(|w| (0..=50).step_by(3).map(move |h| (w, h)))
+    {
+        let mut model = mixed();
+        select(&mut model, 7);
+        for open in [Action::ToggleLog, Action::Enter, Action::EditFilter, Action::ToggleHelp] {
+            model.act(open);
+            picture(&mut model, width.max(1), height.max(1));
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the pipeline tells a live view: batches of [`Update`]s over a bounded channel.
+//!
+//! The view must never hold the pipeline up. Where the channel is full the pipeline drops the batch, counts
+//! it in [`Stats::updates_dropped`], and sends [`Update::Resync`] as soon as there is room again.
+
+use std::sync::Arc;
+
+use crate::record::{Connection, Record};
+
+/// One thing that changed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Update {
+    /// A record as it leaves the program.
+    Record(Record),
+    /// A connection as it is now: sent when it opens, gains an owner or a peer, or ends.
+    Connection(Arc<Connection>),
+    /// Figures about the run.
+    Stats(Stats),
+    /// Every connection as it is now. What the view holds and this does not name is gone.
+    Resync(Vec<Arc<Connection>>),
+}
+
+/// Figures about the run itself, sent about once a second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    /// Kernel events taken in per second, over the last second or so.
+    pub events_per_s: f64,
+    /// Events taken in since the start.
+    pub seen: u64,
+    /// Events known to be lost since the start; `seen + lost` is what happened.
+    pub lost: u64,
+    /// Connections the tracker holds.
+    pub tracked: u64,
+    /// Processor time of this process, percent of one core.
+    pub cpu_percent: f64,
+    /// Resident memory of this process, bytes.
+    pub rss_bytes: u64,
+    /// Path of the recording that is being written.
+    pub recording: Option<String>,
+    /// Hooks that are attached.
+    pub hooks_attached: u32,
+    /// Hooks there are.
+    pub hooks_total: u32,
+    /// Updates that found no room in the channel to the view.
+    pub updates_dropped: u64,
+}

@@ -1,0 +1,73 @@
+//! The life of connections, from real sockets to the program's JSON lines.
+//!
+//! Every row of the table in `scenarios` is a test. All are played under one run of `tracer watch --json`, in
+//! network namespaces of their own, and the kernel's own trace of socket states is the witness that each scenario
+//! is what its name says. `TRACER_TEST_WITNESS_ONLY` leaves the program out: a test of the scenarios themselves.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod expect;
+mod judge;
+mod run;
+mod scenarios;
+mod stage;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use run::Outcome;
+use scenarios::{Scenario, TABLE};
+use support::{actor, environment};
+
+/// The one run, played when the first test asks for it.
+struct Once {
+    scenarios: Vec<Scenario>,
+    outcome: OnceLock<Result<Outcome, String>>,
+}
+
+impl Once {
+    fn outcome(&self) -> Result<&Outcome, Failed> {
+        let witness_only = std::env::var_os("TRACER_TEST_WITNESS_ONLY").is_some();
+        let played = self.outcome.get_or_init(|| run::play_all(&self.scenarios, witness_only));
+        played.as_ref().map_err(|why| Failed::from(why.as_str()))
+    }
+}
+
+fn main() -> ExitCode {
+    actor::act_if_asked();
+    let arguments = Arguments::from_args();
+    if let (false, Some(why)) = (arguments.list, environment::missing()) {
+        environment::skip("kernel_life", &why);
+        return ExitCode::SUCCESS;
+    }
+    let once = Arc::new(Once { scenarios: wanted(&arguments), outcome: OnceLock::new() });
+    libtest_mimic::run(&arguments, trials(&once)).exit_code()
+}
+
+/// The scenarios that the command line asks for; all, where a test needs them all.
+fn wanted(arguments: &Arguments) -> Vec<Scenario> {
+    let named = |s: &&Scenario| arguments.filter.as_ref().is_none_or(|f| s.name.contains(f));
+    TABLE.iter().filter(named).copied().collect()
+}
+
+fn trials(once: &Arc<Once>) -> Vec<Trial> {
+    let row = |scenario: &Scenario| {
+        let (once, name) = (Arc::clone(once), scenario.name);
+        Trial::test(name, move || {
+            let outcome = once.outcome()?;
+            let played = outcome.played.iter().find(|p| p.scenario.name == name);
+            let played = played.ok_or("it was not played")?;
+            judge::judge(played, outcome).map_err(Failed::from)
+        })
+    };
+    TABLE.iter().map(row).collect()
+}

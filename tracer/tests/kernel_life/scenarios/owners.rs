@@ -1,0 +1,66 @@
+//! Who uses a socket, where it is not who made it.
+
+use super::{ACTIVE_CLIENT, PASSIVE_SERVER};
+use crate::expect::{Lived, Lives};
+use crate::stage::Stage;
+
+/// A listener's forked worker accepts, as in a pre-fork server.
+pub fn another_process_accepts(stage: &Stage) -> Lives {
+    let listener = stage.server.listen(stage.server_at());
+    let worker = stage.server.fork("life-worker");
+    let client = stage.client.connect(listener.at);
+    let server = worker.inherit_listener(&listener).accept();
+    client.send(10);
+    server.receive(10);
+    server.send(20);
+    client.receive(20);
+    client.shutdown();
+    server.receive_end(0);
+    server.close();
+    client.receive_end(0);
+    client.close();
+    Lives::new().pair(
+        client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 20),
+        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(&worker),
+    )
+}
+
+/// The parent accepts and hands the connection to a child, as inetd does.
+pub fn child_goes_on(stage: &Stage) -> Lives {
+    let pair = stage.pair();
+    let child = stage.server.fork("life-child");
+    pair.server.close();
+    let server = child.inherit(&pair.server);
+    pair.client.send(10);
+    server.receive(10);
+    server.send(20);
+    pair.client.receive(20);
+    pair.client.shutdown();
+    server.receive_end(0);
+    server.close();
+    pair.client.receive_end(0);
+    pair.client.close();
+    Lives::new().pair(
+        pair.client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 20),
+        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(&child),
+    )
+}
+
+/// The same on the connecting side.
+pub fn client_child_goes_on(stage: &Stage) -> Lives {
+    let pair = stage.pair();
+    let child = stage.client.fork("life-heir");
+    pair.client.close();
+    let client = child.inherit(&pair.client);
+    client.send(10);
+    pair.server.receive(10);
+    client.shutdown();
+    pair.server.receive_end(0);
+    pair.server.close();
+    client.receive_end(0);
+    client.close();
+    Lives::new().pair(
+        client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 0).owner(&child),
+        pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(0, 10),
+    )
+}

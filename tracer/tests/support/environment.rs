@@ -1,0 +1,32 @@
+//! Whether kernel tests can run here, and the program under test.
+
+use std::path::PathBuf;
+
+/// The variable that makes a skipped kernel test a failed one.
+pub const INSIST_VARIABLE: &str = "TRACER_KERNEL_TESTS";
+
+/// Why kernel tests cannot run here; `None` when they can.
+pub fn missing() -> Option<String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Some("needs root".into());
+    }
+    if std::env::var_os("TRACER_NO_BPF").is_some() {
+        return Some("TRACER_NO_BPF is set: this host has no BPF".into());
+    }
+    None
+}
+
+/// Says loudly that tests are skipped; ends the process with failure where they must not be.
+pub fn skip(tests: &str, why: &str) {
+    eprintln!("{tests}: skipped: {why}");
+    if std::env::var_os(INSIST_VARIABLE).is_some() {
+        eprintln!("{tests}: {INSIST_VARIABLE} is set, so a skip is a failure");
+        std::process::exit(1);
+    }
+}
+
+/// The program under test; `TRACER_BIN` names it where it has been moved after the build.
+pub fn tracer() -> PathBuf {
+    std::env::var_os("TRACER_BIN")
+        .map_or_else(|| env!("CARGO_BIN_EXE_tracer").into(), PathBuf::from)
+}
