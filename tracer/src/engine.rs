@@ -5,9 +5,13 @@
 
 use std::sync::Arc;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use crate::conn::{self, Change, Limits, SnapshotSocket, Tracker, TrackerCounters};
-use crate::event::{Body, Event};
+use crate::event::{Body, Event, Payload};
+use crate::http::{self, HttpConnection, RecordContext};
 use crate::record::{self, ConnId, Record};
+use crate::tcp::{Direction, Endpoint, TcpState, flags};
 use crate::time::Timestamp;
 
 /// What the engine has to say, in order.
@@ -32,20 +36,61 @@ pub enum Output {
 pub struct Engine {
     tracker: Tracker,
     outputs: Vec<Output>,
+    http: FxHashMap<ConnId, HttpConnection>,
+    /// Connections whose HTTP waits for something until a deadline.
+    waiting: FxHashSet<ConnId>,
+    exchanges: Vec<http::Exchange>,
+    show_secrets: bool,
+    tell_changed: bool,
+    /// What hit a bound in the HTTP engine, of connections that are over.
+    http_counters: http::Counters,
+    /// Payload of connections that are not tracked.
+    unattributed_payloads: u64,
+}
+
+/// How an engine is to behave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct EngineOptions {
+    /// Bounds of the tracker.
+    pub limits: Limits,
+    /// SYN, FIN and RST are seen as packets.
+    pub sees_segments: bool,
+    /// Say [`Output::Changed`].
+    pub tell_changed: bool,
+    /// Leave secrets as they are.
+    pub show_secrets: bool,
 }
 
 impl Engine {
     /// An engine that knows nothing yet.
     #[must_use]
-    pub fn new(limits: Limits, sees_segments: bool) -> Self {
-        Engine { tracker: Tracker::new(limits, sees_segments), outputs: Vec::new() }
+    pub fn new(options: EngineOptions) -> Self {
+        Engine {
+            tracker: Tracker::new(options.limits, options.sees_segments),
+            outputs: Vec::new(),
+            http: FxHashMap::default(),
+            waiting: FxHashSet::default(),
+            exchanges: Vec::new(),
+            show_secrets: options.show_secrets,
+            tell_changed: options.tell_changed,
+            http_counters: http::Counters::default(),
+            unattributed_payloads: 0,
+        }
     }
 
     /// Takes in one event.
     pub fn apply(&mut self, event: &Event<'_>) {
         match &event.body {
-            Body::Payload(_) | Body::Exec(_) => {}
-            _ => {
+            Body::Payload(payload) => self.payload(event, payload),
+            Body::Exec(_) => {}
+            Body::Segment(segment) => {
+                self.tracker.apply(event);
+                self.collect();
+                if segment.flags & flags::FIN != 0 && !segment.retransmit {
+                    self.fin(event, segment);
+                }
+            }
+            Body::State(_) | Body::Timer(_) | Body::Owner(_) | Body::Reset(_) => {
                 self.tracker.apply(event);
                 self.collect();
             }
@@ -56,6 +101,102 @@ impl Engine {
     pub fn expire(&mut self, now: Timestamp) {
         self.tracker.expire(now);
         self.collect();
+        self.expire_http(now);
+    }
+
+    fn payload(&mut self, event: &Event<'_>, payload: &Payload<'_>) {
+        let Some(id) = self.tracker.find(event.cookie, &payload.tuple, payload.by_tuple) else {
+            self.unattributed_payloads += 1;
+            return;
+        };
+        let lost_more = self.tracker.note_lost(id, event.socket_lost);
+        let Some(connection) = self.tracker.get(id) else { return };
+        if connection.is_closed() {
+            return;
+        }
+        let http = self.http.entry(id).or_insert_with(|| begin_http(connection));
+        if lost_more {
+            http.lost(event.at, &mut self.exchanges);
+        }
+        let slice = http::Slice {
+            seq: payload.seq,
+            packet_bytes: payload.packet_bytes,
+            offset_bytes: payload.offset_bytes,
+            captured: payload.captured,
+        };
+        http.data(payload.direction, event.at, slice, &mut self.exchanges);
+        self.after_http(id);
+    }
+
+    fn fin(&mut self, event: &Event<'_>, segment: &crate::event::Segment) {
+        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        let Some(id) = found.filter(|id| self.http.contains_key(id)) else { return };
+        if let Some(http) = self.http.get_mut(&id) {
+            let fin_seq = segment.seq.wrapping_add(segment.payload_bytes);
+            http.fin(segment.direction, event.at, fin_seq, &mut self.exchanges);
+        }
+        self.after_http(id);
+    }
+
+    /// Tells the exchanges that are done, and notes what HTTP waits for.
+    fn after_http(&mut self, id: ConnId) {
+        self.tell_exchanges(id);
+        let waits = self.http.get(&id).is_some_and(|http| http.next_deadline().is_some());
+        if waits {
+            self.waiting.insert(id);
+        } else if !self.waiting.is_empty() {
+            self.waiting.remove(&id);
+        }
+    }
+
+    fn expire_http(&mut self, now: Timestamp) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let due: Vec<ConnId> = self
+            .waiting
+            .iter()
+            .copied()
+            .filter(|id| {
+                let http = self.http.get(id);
+                http.is_none_or(|http| http.next_deadline().is_none_or(|at| at <= now))
+            })
+            .collect();
+        for id in due {
+            if let Some(http) = self.http.get_mut(&id) {
+                http.expire(now, &mut self.exchanges);
+            }
+            self.after_http(id);
+        }
+    }
+
+    /// The connection carries no more data: what is pending in its HTTP is told as it is.
+    fn end_http(&mut self, id: ConnId, at: Timestamp) {
+        let Some(mut http) = self.http.remove(&id) else { return };
+        http.close(at, &mut self.exchanges);
+        self.http_counters += http.counters();
+        self.waiting.remove(&id);
+        self.tell_exchanges(id);
+    }
+
+    fn tell_exchanges(&mut self, id: ConnId) {
+        if self.exchanges.is_empty() {
+            return;
+        }
+        let connection = self.tracker.get(id);
+        let context = RecordContext {
+            conn: id,
+            scheme: "http",
+            connect_us: connection.and_then(|c| c.connect_us),
+            tls_us: None,
+            server: connection.and_then(server_of),
+            show_secrets: self.show_secrets,
+        };
+        for exchange in self.exchanges.drain(..) {
+            self.tracker.count_exchange(id);
+            let record = Arc::new(exchange.to_record(&context));
+            self.outputs.push(Output::Record(Record::Exchange(record)));
+        }
     }
 
     /// Merges the dump of the sockets that were there before.
@@ -100,17 +241,24 @@ impl Engine {
     }
 
     /// The run is over: whatever is still open is told as it is.
-    pub fn finish(&mut self, sockets: &[SnapshotSocket]) {
+    pub fn finish(&mut self, sockets: &[SnapshotSocket], now: Timestamp) {
         self.tracker.refresh_counters(sockets);
         self.collect();
         let mut ids: Vec<ConnId> = self.tracker.iter().map(|c| c.id).collect();
         ids.sort_unstable();
         for id in ids {
+            self.end_http(id, now);
             if let Some(connection) = self.tracker.get(id) {
                 let record = Arc::new(connection_record(connection));
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
         }
+    }
+
+    /// Every connection as it is now.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<record::Connection>> {
+        self.tracker.iter().map(|c| Arc::new(connection_record(c))).collect()
     }
 
     fn collect(&mut self) {
@@ -124,6 +272,10 @@ impl Engine {
         match change {
             Change::Opened(id) | Change::Paired(id) => self.tell_changed(id),
             Change::Transition(transition) => {
+                let (id, at, to) = (transition.conn, transition.at, transition.to);
+                if matches!(to, TcpState::TimeWait | TcpState::Close) {
+                    self.end_http(id, at);
+                }
                 self.outputs.push(Output::Record(Record::Transition(transition)));
             }
             Change::Segment(segment) => self.outputs.push(Output::Record(Record::Segment(segment))),
@@ -138,9 +290,30 @@ impl Engine {
     }
 
     fn tell_changed(&mut self, id: ConnId) {
-        if let Some(connection) = self.tracker.get(id) {
+        if self.tell_changed
+            && let Some(connection) = self.tracker.get(id)
+        {
             self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
         }
+    }
+}
+
+/// HTTP of a connection whose first payload has come.
+fn begin_http(connection: &conn::Connection) -> HttpConnection {
+    let client_is_local = connection.endpoint.map(|endpoint| endpoint == Endpoint::Client);
+    let mut http = HttpConnection::new(client_is_local);
+    for direction in [Direction::Sent, Direction::Received] {
+        if let Some(isn) = connection.isn(direction) {
+            http.start(direction, isn.wrapping_add(1));
+        }
+    }
+    http
+}
+
+fn server_of(connection: &conn::Connection) -> Option<record::SocketAddress> {
+    match connection.endpoint? {
+        Endpoint::Client => Some(connection.tuple.remote),
+        Endpoint::Server => Some(connection.tuple.local),
     }
 }
 

@@ -8,15 +8,24 @@ use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use tracer_common::Hook;
 
-use crate::conn::Limits;
+use crate::conn::{self, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
-use crate::engine::{Engine, Output};
-use crate::event::Body;
+use crate::engine::{Engine, EngineOptions, Output};
+use crate::enrich::owners;
+use crate::enrich::process::ProcessTable;
+use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
+use crate::event::{Body, Counters, Tuple};
 use crate::load::programs::Group;
 use crate::load::{self, Loaded, RingSizes};
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Merger, SETTLE_NS, Source};
+use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
+
+/// How often the counters of losses are read, nanoseconds.
+const LOSSES_EVERY_NS: u64 = 100_000_000;
+/// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
+const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
 
 /// What a run is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +34,19 @@ pub struct Options {
     pub rings: RingSizes,
     /// Leave secrets as they are.
     pub show_secrets: bool,
+    /// Tell of connections as they change, for live views and filters, not only at their end.
+    pub tell_changed: bool,
+}
+
+/// What the run saw and lost so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Events taken in.
+    pub seen: u64,
+    /// Events known to be lost.
+    pub lost: u64,
+    /// Connection ends tracked now.
+    pub tracked: usize,
 }
 
 /// A running trace.
@@ -36,6 +58,11 @@ pub struct Pipeline {
     host: Arc<Host>,
     losses: Losses,
     malformed: u64,
+    seen: u64,
+    processes: ProcessTable,
+    sockets: SocketDumper,
+    next_losses_ns: u64,
+    next_orphans_ns: u64,
 }
 
 /// What was already told as lost.
@@ -65,15 +92,49 @@ impl Pipeline {
         let loaded = load::load(options.rings).context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
         let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
-        Ok(Pipeline {
+        let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
+        let mut pipeline = Pipeline {
             loaded,
-            engine: Engine::new(Limits::default(), sees_segments),
+            engine: Engine::new(EngineOptions {
+                limits: Limits::default(),
+                sees_segments,
+                tell_changed: options.tell_changed,
+                show_secrets: options.show_secrets,
+            }),
             merger: Merger::default(),
             anchor,
             host,
             losses: Losses::default(),
             malformed: 0,
-        })
+            seen: 0,
+            processes: ProcessTable::new(cgroup_root),
+            sockets: SocketDumper::new(),
+            next_losses_ns: 0,
+            next_orphans_ns: 0,
+        };
+        pipeline.merge_older();
+        Ok(pipeline)
+    }
+
+    /// The sockets that are there already. The hooks are attached: nothing falls between.
+    fn merge_older(&mut self) {
+        let dump = self.sockets.dump_all();
+        for failure in &dump.failures {
+            log::warn!(
+                "sockets older than the tracer are unknown in network namespace {}: {}",
+                failure.netns,
+                failure.error
+            );
+        }
+        let whole = dump.failures.is_empty() && dump.left_out == 0;
+        let inodes = dump.sockets.iter().filter_map(|socket| socket.inode).collect();
+        let owners = owners::owners_of(&inodes);
+        let sockets = snapshot(&dump, |inode| {
+            let owner = owners.get(&inode)?;
+            let comm = owner.comm.clone().unwrap_or_default();
+            Some(conn::Owner { pid: owner.pid, comm, facts: Arc::default() })
+        });
+        self.engine.merge_snapshot(sockets, whole);
     }
 
     /// The `host` record of this run.
@@ -88,13 +149,40 @@ impl Pipeline {
         self.step(now_ns.saturating_sub(SETTLE_NS), out)
     }
 
+    /// The time of the clock that the records use.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.anchor.at(clock_ns(ClockId::CLOCK_MONOTONIC))
+    }
+
+    /// What the run saw and lost so far.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let lost = self.losses.told.iter().sum::<u64>()
+            + self.losses.told_connections
+            + self.losses.told_malformed;
+        Totals { seen: self.seen, lost, tracked: self.engine.tracked() }
+    }
+
+    /// What is attached.
+    #[must_use]
+    pub const fn health(&self) -> &load::health::Health {
+        &self.loaded.health
+    }
+
+    /// Every connection as it is now, for a view that fell behind.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Arc<crate::record::Connection>> {
+        self.engine.connections()
+    }
+
     fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> usize {
         self.merger.fill([
             &mut self.loaded.events as &mut dyn Source,
             &mut self.loaded.payloads as &mut dyn Source,
         ]);
         let mut events = 0;
-        let Pipeline { merger, engine, anchor, malformed, .. } = self;
+        let Pipeline { merger, engine, anchor, malformed, processes, .. } = self;
         merger.take_until(until_ns, |bytes| {
             events += 1;
             // Time passes between events too: what was due before this one is settled first.
@@ -103,7 +191,9 @@ impl Pipeline {
             }
             match decode(bytes, *anchor) {
                 Ok(event) => match event.body {
-                    Body::Exec(_) => {}
+                    Body::Exec(exec) => {
+                        processes.observe_exec(exec.pid, &String::from_utf8_lossy(exec.path));
+                    }
                     _ => engine.apply(&event),
                 },
                 Err(error) => {
@@ -112,13 +202,48 @@ impl Pipeline {
                 }
             }
         });
+        self.seen += events as u64;
         self.engine.expire(self.anchor.at(until_ns));
-        out.append(&mut self.engine.drain());
-        self.tell_losses(self.anchor.at(until_ns), out);
-        if let Some(diagnostics) = self.loaded.diagnostics.as_mut() {
-            diagnostics.flush();
+        self.look_at_orphans(until_ns);
+        self.hand_out(until_ns, out);
+        if until_ns >= self.next_losses_ns {
+            self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
+            self.tell_losses(self.anchor.at(until_ns), out);
+            if let Some(diagnostics) = self.loaded.diagnostics.as_mut() {
+                diagnostics.flush();
+            }
         }
         events
+    }
+
+    /// Passes on what the engine has to say; owners are looked up while their processes still run.
+    fn hand_out(&mut self, until_ns: u64, out: &mut Vec<Output>) {
+        let now = self.anchor.at(until_ns);
+        for output in self.engine.drain() {
+            if let Output::Owned { conn, pid, cgroup_id } = output {
+                let facts = self.processes.facts(pid, cgroup_id, now);
+                self.engine.set_facts(conn, facts);
+                out.append(&mut self.engine.drain());
+            } else {
+                out.push(output);
+            }
+        }
+    }
+
+    /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this
+    /// host to tell, only a look does.
+    fn look_at_orphans(&mut self, until_ns: u64) {
+        if until_ns < self.next_orphans_ns {
+            return;
+        }
+        self.next_orphans_ns = until_ns.saturating_add(ORPHANS_EVERY_NS);
+        let namespaces = self.engine.orphans();
+        if namespaces.is_empty() {
+            return;
+        }
+        let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
+        let at = self.now();
+        self.engine.look(&snapshot(&dump, |_| None), at);
     }
 
     fn tell_losses(&mut self, at: Timestamp, out: &mut Vec<Output>) {
@@ -134,8 +259,11 @@ impl Pipeline {
 
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
-        self.step(u64::MAX, out);
-        self.engine.finish(&[]);
+        let dump = self.sockets.dump_all();
+        let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        self.next_losses_ns = 0;
+        self.step(now_ns, out);
+        self.engine.finish(&snapshot(&dump, |_| None), self.anchor.at(now_ns));
         out.append(&mut self.engine.drain());
     }
 }
@@ -146,6 +274,36 @@ fn tell_loss(told: &mut u64, total: u64, what: &str, at: Timestamp, out: &mut Ve
         out.push(Output::Record(Record::Loss(loss)));
         *told = total;
     }
+}
+
+/// A dump as the tracker takes it.
+fn snapshot(
+    dump: &Snapshot,
+    mut owner_of: impl FnMut(u64) -> Option<conn::Owner>,
+) -> Vec<SnapshotSocket> {
+    dump.sockets
+        .iter()
+        .map(|socket| SnapshotSocket {
+            cookie: socket.cookie,
+            tuple: Tuple { netns: socket.netns, local: socket.local, remote: socket.remote },
+            state: match socket.kind {
+                SocketKind::Full => SnapshotState::Full(socket.state),
+                SocketKind::Request => SnapshotState::Request,
+                SocketKind::TimeWait => SnapshotState::TimeWait(socket.state),
+            },
+            counters: socket_counters(socket),
+            owner: socket.inode.and_then(&mut owner_of),
+        })
+        .collect()
+}
+
+fn socket_counters(socket: &SocketSnapshot) -> Option<Counters> {
+    Some(Counters {
+        bytes_sent: socket.bytes_sent?,
+        bytes_received: socket.bytes_received?,
+        segments_retransmitted: socket.segments_retransmitted.unwrap_or(0),
+        srtt_us: socket.srtt_us,
+    })
 }
 
 fn host_record(loaded: &Loaded, started_at: Timestamp, show_secrets: bool) -> Host {

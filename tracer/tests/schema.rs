@@ -1,4 +1,5 @@
 //! Holds records against docs/schema.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use std::collections::BTreeSet;
 

@@ -1,2 +1,39 @@
-//! x
-fn main() {}
+//! tracer's own commands: `cargo xtask setup`, `run` and `test`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod project;
+mod run;
+mod setup;
+mod shell;
+#[path = "../../tracer/build/toolchain.rs"]
+mod toolchain;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sets up, runs and tests tracer")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Setup(setup::Options),
+    Run(run::Options),
+}
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Setup(options) => setup::main(options),
+        Command::Run(options) => run::main(options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

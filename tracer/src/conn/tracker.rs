@@ -161,7 +161,15 @@ impl Tracker {
         }
     }
 
-    /// Counts an exchange; returns its number on the connection as the tracker counts them.
+    /// Takes note of the kernel's count of events of this socket that it could not hand over; true when it grew.
+    pub fn note_lost(&mut self, id: ConnId, socket_lost: u32) -> bool {
+        let Some(connection) = self.tables.get_mut(id) else { return false };
+        let grew = u64::from(socket_lost) > connection.kernel_lost;
+        connection.kernel_lost = connection.kernel_lost.max(socket_lost.into());
+        grew
+    }
+
+    /// Counts an exchange.
     pub fn count_exchange(&mut self, id: ConnId) {
         if let Some(connection) = self.tables.get_mut(id) {
             connection.exchanges += 1;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use lru::LruCache;
 
+pub use crate::conn::ProcessFacts;
 use crate::load::host;
 use crate::time::Timestamp;
 
@@ -22,17 +23,6 @@ pub use cgroups::{CgroupPaths, MAX_CGROUPS, ProcCgroup, container_id};
 pub const MAX_PROCESSES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 /// How long facts are believed without another look. No host gives out all its process ids in a second.
 const BELIEVED_NS: u64 = 1_000_000_000;
-
-/// Facts about a process. `None` is unknown: it was gone before anyone could look.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ProcessFacts {
-    /// Path of its binary.
-    pub exe: Option<String>,
-    /// cgroup v2 path.
-    pub cgroup: Option<String>,
-    /// Container id (64 hex digits).
-    pub container: Option<String>,
-}
 
 /// Remembers facts by process id.
 #[derive(Debug)]

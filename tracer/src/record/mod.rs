@@ -4,6 +4,7 @@
 //! (JSON `null`), never 0 or "". Secrets are already redacted when a record exists.
 
 pub mod json;
+pub mod redact;
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -185,7 +185,7 @@ fn patience_us(state: TcpState) -> Option<u64> {
     match state {
         TcpState::SynSent | TcpState::SynRecv => Some(3 * SECOND_US),
         TcpState::FinWait1 | TcpState::Closing | TcpState::LastAck => Some(10 * SECOND_US),
-        TcpState::CloseWait => Some(30 * SECOND_US),
+        TcpState::CloseWait => Some(5 * SECOND_US),
         TcpState::FinWait2 => Some(90 * SECOND_US),
         TcpState::Established | TcpState::TimeWait | TcpState::Close | TcpState::Listen => None,
     }

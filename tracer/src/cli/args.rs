@@ -1,0 +1,220 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use super::duration::parse_duration;
+use super::exit::UsageError;
+use crate::export::Format;
+use crate::filter::Filter;
+
+/// Shows what every TCP connection on this host is doing, from SYN to the end of TIME_WAIT, with its HTTP requests.
+///
+/// Without a command it is `tracer watch`.
+#[derive(Debug, Parser)]
+#[command(name = "tracer", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 done, 1 failed, 2 wrong usage.")]
+pub struct Cli {
+    /// How much to log.
+    #[command(flatten)]
+    pub verbosity: Verbosity,
+    /// What to do; `watch` without one.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show connections and requests as they happen
+    Watch(WatchArgs),
+    /// Trace into a recording until the time is up or Ctrl-C
+    Record(RecordArgs),
+    /// Turn a recording into another form
+    Export(ExportArgs),
+    /// Say what this host allows, what is lost without each hook, and what to do about it
+    Doctor(DoctorArgs),
+    /// Trace a small HTTP server and its clients on loopback: something to see on any machine
+    Demo(DemoArgs),
+    /// Print completions for a shell
+    Completions(CompletionsArgs),
+}
+
+impl Command {
+    /// `watch` as it is without any argument.
+    #[must_use]
+    pub fn watch() -> Self {
+        Command::Watch(WatchArgs::default())
+    }
+}
+
+/// `-v` and `-q`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct Verbosity {
+    /// Log more on stderr: -v information, -vv debugging, -vvv everything
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 100)]
+    pub verbose: u8,
+    /// Log less: -q only errors, -qq nothing
+    #[arg(short, long, action = ArgAction::Count, global = true, display_order = 101, conflicts_with = "verbose")]
+    pub quiet: u8,
+}
+
+impl Verbosity {
+    /// The level of log lines to show; warnings and errors if nothing was said.
+    #[must_use]
+    pub const fn level(self) -> log::LevelFilter {
+        match (self.verbose, self.quiet) {
+            (0, 0) => log::LevelFilter::Warn,
+            (0, 1) => log::LevelFilter::Error,
+            (0, _) => log::LevelFilter::Off,
+            (1, _) => log::LevelFilter::Info,
+            (2, _) => log::LevelFilter::Debug,
+            _ => log::LevelFilter::Trace,
+        }
+    }
+}
+
+/// The words of a filter.
+#[derive(Clone, Debug, Default, Args)]
+pub struct FilterArgs {
+    /// What to show, such as: port:443 comm:nginx status:5xx not path:/health*
+    ///
+    /// Words side by side mean "and"; "or", "not" and parentheses as usual. Keys: port, lport, rport, host, lhost, rhost,
+    /// state, role, outcome, closed_by, family, pid, comm, exe, cgroup, container, netns, conn, method, status, path,
+    /// host_header. In values * stands for any characters, ? for one; key:* for anything known.
+    #[arg(value_name = "FILTER")]
+    pub words: Vec<String>,
+}
+
+impl FilterArgs {
+    /// The filter that the words say; [`Filter::all`] without words.
+    ///
+    /// # Errors
+    /// [`UsageError`] where they are no filter.
+    pub fn filter(&self) -> Result<Filter, UsageError> {
+        Filter::from_words(&self.words).map_err(|error| UsageError(error.to_string()))
+    }
+}
+
+/// How to show what happens.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OutputArgs {
+    /// A line per change instead of the live view (also where stdout is no terminal)
+    #[arg(long, conflicts_with = "json")]
+    pub plain: bool,
+    /// A JSON line per change
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of everything that traces.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct TraceArgs {
+    /// Stop after this time, such as 30s, 5m, 1h30m or 500ms
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<Duration>,
+    /// Do not redact cookies, credentials and secrets in URLs
+    #[arg(long)]
+    pub show_secrets: bool,
+    /// Sizes of the rings.
+    #[command(flatten)]
+    pub rings: RingArgs,
+}
+
+/// Sizes of the rings between kernel and user space; for tests and for hosts with very much traffic.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct RingArgs {
+    /// Size of the event ring in KiB, a power of two
+    #[arg(long, value_name = "KIB", hide = true, value_parser = parse_ring_kib)]
+    pub event_ring_kib: Option<u32>,
+    /// Size of the payload ring in KiB, a power of two
+    #[arg(long, value_name = "KIB", hide = true, value_parser = parse_ring_kib)]
+    pub payload_ring_kib: Option<u32>,
+}
+
+/// A BPF ring's size is a power of two and a multiple of the page size; at most 1 GiB here.
+fn parse_ring_kib(text: &str) -> Result<u32, String> {
+    match text.parse::<u32>() {
+        Ok(kib) if kib.is_power_of_two() && (4..=1 << 20).contains(&kib) => Ok(kib),
+        _ => Err("a ring has a power of two of KiB, from 4 to 1048576".to_owned()),
+    }
+}
+
+/// `tracer watch`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct WatchArgs {
+    /// Live view, lines or JSON.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// For how long and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// What to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// `tracer record`.
+#[derive(Clone, Debug, Args)]
+pub struct RecordArgs {
+    /// The recording to make; only its owner can read it
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Replace FILE if it is there
+    #[arg(long)]
+    pub force: bool,
+    /// For how long and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// What to record.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// `tracer export`.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// The form to export to: jsonl (JSON lines)
+    #[arg(long, value_name = "FORM")]
+    pub to: Format,
+    /// Where to write, instead of stdout
+    #[arg(short, long, value_name = "OUT")]
+    pub output: Option<PathBuf>,
+    /// Replace OUT if it is there
+    #[arg(long)]
+    pub force: bool,
+    /// What to export.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// `tracer doctor`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct DoctorArgs {
+    /// Say it as one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `tracer demo`.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct DemoArgs {
+    /// Live view, lines or JSON.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// For how long and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// `tracer completions`.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}

@@ -1,0 +1,226 @@
+//! The live view as a sink: it draws on a thread of its own and never holds the tracing up.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use nix::time::{ClockId, clock_gettime};
+
+use super::trace::Sink;
+use crate::engine::Output;
+use crate::filter::{Filter, States, Subject};
+use crate::load::health::GroupHealth;
+use crate::load::programs::Group;
+use crate::pipeline::Pipeline;
+use crate::record::{Connection, Exchange};
+use crate::tcp::TcpState;
+use crate::tui::model::filter::RowFilter;
+use crate::tui::theme::Palette;
+use crate::tui::{self, ViewOptions};
+use crate::view_update::{Stats, Update};
+
+/// Batches that may wait for the view: at a batch every few milliseconds, some seconds of a stuck terminal.
+const BATCHES: usize = 512;
+/// How often the figures about the run are sent.
+const STATS_EVERY_S: f64 = 1.0;
+
+/// Makes the log go to the view's log pane.
+pub(super) fn take_log(level: log::LevelFilter) -> anyhow::Result<()> {
+    tui::init_logger(level.max(log::LevelFilter::Info))
+}
+
+pub(super) struct View {
+    filter: Option<String>,
+    updates: Option<SyncSender<Vec<Update>>>,
+    thread: Option<JoinHandle<anyhow::Result<()>>>,
+    stop: Arc<AtomicBool>,
+    fell_behind: bool,
+    dropped: u64,
+    usage: Usage,
+}
+
+impl View {
+    pub fn open(filter: &Filter) -> anyhow::Result<View> {
+        let filter = (!filter.is_all()).then(|| filter.to_string());
+        Ok(View {
+            filter,
+            updates: None,
+            thread: None,
+            stop: Arc::default(),
+            fell_behind: false,
+            dropped: 0,
+            usage: Usage::default(),
+        })
+    }
+
+    fn send(&mut self, batch: Vec<Update>) {
+        let Some(updates) = &self.updates else { return };
+        match updates.try_send(batch) {
+            Ok(()) => {}
+            Err(TrySendError::Full(batch)) => {
+                self.dropped += batch.len() as u64;
+                self.fell_behind = true;
+            }
+            Err(TrySendError::Disconnected(_)) => self.stop.store(true, Ordering::Relaxed),
+        }
+    }
+}
+
+fn updates_of(outputs: &[Output]) -> Vec<Update> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Record(record) => Some(Update::Record(record.clone())),
+            Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
+            Output::Owned { .. } => None,
+        })
+        .collect()
+}
+
+impl Sink for View {
+    fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
+        let (sender, receiver) = sync_channel(BATCHES);
+        let now = pipeline.now();
+        let started = Instant::now();
+        let options = ViewOptions {
+            parse_filter: parse_row_filter,
+            filter: self.filter.clone(),
+            palette: Palette::default(),
+            clock: Box::new(move || {
+                now.plus_ns(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX))
+            }),
+            stay_when_ended: false,
+            stop: Arc::clone(&self.stop),
+        };
+        let stop = Arc::clone(&self.stop);
+        let thread = std::thread::Builder::new()
+            .name("view".to_owned())
+            .spawn(move || draw(receiver, options, &stop))
+            .context("cannot start the view's thread")?;
+        self.updates = Some(sender);
+        self.thread = Some(thread);
+        self.send(vec![Update::Record(crate::record::Record::Host(pipeline.host()))]);
+        Ok(())
+    }
+
+    fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()> {
+        let mut batch = updates_of(outputs);
+        if self.fell_behind {
+            self.fell_behind = false;
+            batch.push(Update::Resync(pipeline.connections()));
+        }
+        if let Some(stats) = self.usage.stats(pipeline, self.dropped) {
+            batch.push(Update::Stats(stats));
+        }
+        if !batch.is_empty() {
+            self.send(batch);
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, _pipeline: &Pipeline) -> anyhow::Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.updates = None;
+        match self.thread.take().map(JoinHandle::join) {
+            Some(Ok(result)) => result,
+            Some(Err(_panic)) => anyhow::bail!("the live view broke; --plain shows the same as lines"),
+            None => Ok(()),
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// Whatever ends the view ends the run.
+fn draw(
+    updates: Receiver<Vec<Update>>,
+    options: ViewOptions,
+    stop: &AtomicBool,
+) -> anyhow::Result<()> {
+    struct StopOnDrop<'a>(&'a AtomicBool);
+    impl Drop for StopOnDrop<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let _stop = StopOnDrop(stop);
+    tui::run(updates, options)
+}
+
+fn parse_row_filter(text: &str) -> Result<Box<dyn RowFilter>, String> {
+    let filter: Filter = text.parse().map_err(|error| format!("{error}"))?;
+    Ok(Box::new(Rows(filter)))
+}
+
+/// The FILTER language on the view's rows.
+struct Rows(Filter);
+
+impl RowFilter for Rows {
+    fn matches(
+        &self,
+        connection: &Connection,
+        _state: TcpState,
+        exchange: Option<&Exchange>,
+    ) -> bool {
+        self.0.matches(&Subject {
+            connection: Some(connection),
+            exchange,
+            states: States::Current,
+        })
+    }
+}
+
+/// Figures about the run, taken once a second.
+#[derive(Default)]
+struct Usage {
+    last: Option<(Instant, u64, u64)>,
+}
+
+impl Usage {
+    fn stats(&mut self, pipeline: &Pipeline, updates_dropped: u64) -> Option<Stats> {
+        let totals = pipeline.totals();
+        let cpu_ns = process_cpu_ns();
+        let now = Instant::now();
+        let (before, seen_before, cpu_before) = *self.last.get_or_insert((now, totals.seen, cpu_ns));
+        let seconds = now.duration_since(before).as_secs_f64();
+        if seconds < STATS_EVERY_S {
+            return None;
+        }
+        self.last = Some((now, totals.seen, cpu_ns));
+        let attached = |group: &&Group| pipeline.health().group(**group) == GroupHealth::Attached;
+        Some(Stats {
+            events_per_s: (totals.seen - seen_before) as f64 / seconds,
+            seen: totals.seen,
+            lost: totals.lost,
+            tracked: totals.tracked as u64,
+            cpu_percent: (cpu_ns - cpu_before) as f64 / seconds / 1e7,
+            rss_bytes: resident_bytes(),
+            recording: None,
+            hooks_attached: u32::try_from(Group::ALL.iter().filter(attached).count()).unwrap_or(0),
+            hooks_total: u32::try_from(Group::ALL.len()).unwrap_or(0),
+            updates_dropped,
+        })
+    }
+}
+
+fn process_cpu_ns() -> u64 {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(0, |time| {
+        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
+        seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
+    })
+}
+
+/// Resident memory from /proc/self/statm; 0 where that cannot be read.
+fn resident_bytes() -> u64 {
+    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
+    let pages = std::fs::read_to_string("/proc/self/statm")
+        .ok()
+        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
+    let page_bytes = page_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
+    pages.unwrap_or(0) * page_bytes
+}

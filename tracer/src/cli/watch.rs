@@ -1,0 +1,56 @@
+//! `tracer watch`: the live view on a terminal, lines elsewhere.
+
+use std::io::{IsTerminal, stdout};
+
+use super::args::{OutputArgs, TraceArgs, WatchArgs};
+use super::sinks::{Form, Lines};
+use super::trace::{self, Sink, Until};
+use super::view::View;
+use super::{logging, view};
+use crate::filter::Filter;
+
+pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<()> {
+    let filter = args.filter.filter()?;
+    let mut sink = open(args.output, filter, level)?;
+    let options = args.trace.options(sink.tell_changed);
+    let until = Until { duration: args.trace.duration };
+    trace::runtime()?.block_on(trace::run(options, until, sink.sink.as_mut()))
+}
+
+/// A sink that shows what happens, and whether it wants to hear of connections as they change.
+pub(super) struct Shown {
+    pub sink: Box<dyn Sink>,
+    pub tell_changed: bool,
+}
+
+/// The live view where stdout is a terminal and nothing else was asked for, else lines.
+pub(super) fn open(
+    output: OutputArgs,
+    filter: Filter,
+    level: log::LevelFilter,
+) -> anyhow::Result<Shown> {
+    let form = match (output.json, output.plain) {
+        (true, _) => Some(Form::Json),
+        (_, true) => Some(Form::Plain),
+        _ if !stdout().is_terminal() => Some(Form::Plain),
+        _ => None,
+    };
+    let Some(form) = form else {
+        view::take_log(level)?;
+        return Ok(Shown { sink: Box::new(View::open(&filter)?), tell_changed: true });
+    };
+    logging::to_stderr(level);
+    // A plain line names owner and ends, a filter asks about them: both need the connection as it is now.
+    let tell_changed = form == Form::Plain || !filter.is_all();
+    Ok(Shown { sink: Box::new(Lines::new(form, filter)), tell_changed })
+}
+
+impl TraceArgs {
+    /// The pipeline's options.
+    pub(super) fn options(&self, tell_changed: bool) -> crate::pipeline::Options {
+        let mut rings = crate::load::RingSizes::default();
+        rings.events_kib = self.rings.event_ring_kib.unwrap_or(rings.events_kib);
+        rings.payloads_kib = self.rings.payload_ring_kib.unwrap_or(rings.payloads_kib);
+        crate::pipeline::Options { rings, show_secrets: self.show_secrets, tell_changed }
+    }
+}

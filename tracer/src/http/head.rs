@@ -1,0 +1,389 @@
+//! Message heads: start line and fields, over `httparse`.
+
+use std::mem::MaybeUninit;
+
+use memchr::{memchr, memrchr};
+use smallvec::SmallVec;
+
+use super::Flow;
+
+/// Field lines that are parsed without an allocation for them.
+const USUAL_FIELDS: usize = 64;
+
+/// Start line and fields of a message, in one allocation.
+#[derive(Clone, PartialEq)]
+pub struct Head {
+    /// 0 or 1: of `HTTP/1.x`.
+    pub minor_version: u8,
+    /// Status code; 0 for a request.
+    pub status: u16,
+    /// Everything below, one behind the other.
+    text: String,
+    /// Where each part ends in `text`: method and target (reason and nothing for a response), then
+    /// name and value by turns.
+    ends: SmallVec<[u32; 32]>,
+}
+
+impl Head {
+    /// Request method; empty for a response.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        if self.status == 0 { self.part(0) } else { "" }
+    }
+
+    /// Request target; empty for a response.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        self.part(1)
+    }
+
+    /// Reason phrase; empty for a request.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        if self.status == 0 { "" } else { self.part(0) }
+    }
+
+    /// The fields in order: name in lower case and value, bytes that are no UTF-8 replaced by U+FFFD.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        (2..self.ends.len().saturating_sub(1)).step_by(2).map(|i| (self.part(i), self.part(i + 1)))
+    }
+
+    /// Number of fields.
+    #[must_use]
+    pub fn field_count(&self) -> usize {
+        self.ends.len().saturating_sub(2) / 2
+    }
+
+    /// The first value of a field, `name` in lower case.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields().find(|(n, _)| *n == name).map(|(_, value)| value)
+    }
+
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.text.capacity() + if self.ends.spilled() { self.ends.capacity() * 4 } else { 0 }
+    }
+
+    fn part(&self, i: usize) -> &str {
+        let end = |i: usize| self.ends.get(i).map_or(0, |&end| end as usize);
+        let start = i.checked_sub(1).map_or(0, end);
+        self.text.get(start..end(i)).unwrap_or("")
+    }
+
+    fn with_capacity(bytes: usize) -> Self {
+        Head {
+            minor_version: 0,
+            status: 0,
+            text: String::with_capacity(bytes),
+            ends: SmallVec::new(),
+        }
+    }
+
+    fn end_part(&mut self) {
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+    }
+
+    fn push(&mut self, part: &str) {
+        self.text.push_str(part);
+        self.end_part();
+    }
+
+    fn push_fields(&mut self, fields: &[httparse::Header<'_>]) {
+        for field in fields {
+            let start = self.text.len();
+            self.text.push_str(field.name);
+            self.text[start..].make_ascii_lowercase();
+            self.end_part();
+            match std::str::from_utf8(field.value) {
+                Ok(value) => self.text.push_str(value),
+                Err(_) => self.text.push_str(&String::from_utf8_lossy(field.value)),
+            }
+            self.end_part();
+        }
+    }
+}
+
+impl std::fmt::Debug for Head {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "HTTP/1.{} {} {:?} {:?} ",
+            self.minor_version,
+            self.status,
+            self.part(0),
+            self.part(1)
+        )?;
+        f.debug_list().entries(self.fields()).finish()
+    }
+}
+
+/// The bytes are no message head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+/// A whole head and how many bytes it took, or `None` for the beginning of one.
+pub(super) type Parsed = Result<Option<(Head, usize)>, Malformed>;
+
+/// Parses a head at the beginning of `bytes`. Where the strict grammar refuses a head that is all there,
+/// what servers and clients of the field let pass is let pass too: folded field lines (RFC 9112
+/// section 5.2), invalid field lines (left out), a target that is no UTF-8.
+pub(super) fn parse(flow: Flow, bytes: &[u8]) -> Parsed {
+    let mut few = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
+    match parse_into(flow, bytes, bytes.len(), &strict(), &mut few) {
+        Ok(parsed) => Ok(parsed),
+        Err(error) => parse_lenient(flow, bytes, error),
+    }
+}
+
+fn strict() -> httparse::ParserConfig {
+    httparse::ParserConfig::default()
+}
+
+fn lenient() -> httparse::ParserConfig {
+    let mut config = httparse::ParserConfig::default();
+    config
+        .ignore_invalid_headers_in_requests(true)
+        .ignore_invalid_headers_in_responses(true)
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_multiple_spaces_in_request_line_delimiters(true)
+        .allow_multiple_spaces_in_response_status_delimiters(true);
+    config
+}
+
+fn parse_lenient(flow: Flow, bytes: &[u8], error: httparse::Error) -> Parsed {
+    if matches!(error, httparse::Error::Version) || !start_line_may_be(flow, bytes) {
+        return Err(Malformed);
+    }
+    let Some(length) = super::lines::BlankLine::default().find(bytes) else {
+        // Whether the rest mends it (a folded line's next byte) shows when the head is all there.
+        return Ok(None);
+    };
+    let text = unfold(&String::from_utf8_lossy(&bytes[..length]));
+    let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
+    let mut fields = vec![MaybeUninit::uninit(); lines];
+    match parse_into(flow, text.as_bytes(), length, &lenient(), &mut fields) {
+        Ok(Some((head, _))) => Ok(Some((head, length))),
+        _ => Err(Malformed),
+    }
+}
+
+/// Each line break that a blank follows becomes a space, as RFC 9112 section 5.2 has it.
+fn unfold(text: &str) -> String {
+    if !text.contains("\n ") && !text.contains("\n\t") {
+        return text.to_owned();
+    }
+    text.replace("\r\n ", "  ").replace("\r\n\t", "  ").replace("\n ", " ").replace("\n\t", " ")
+}
+
+/// Whether the first line, as far as it is there, is that of a message, and holds no control bytes.
+fn start_line_may_be(flow: Flow, bytes: &[u8]) -> bool {
+    let end = memchr(b'\n', bytes);
+    let line = &bytes[..end.unwrap_or(bytes.len())];
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let begins = match flow {
+        Flow::Response => line.starts_with(b"HTTP/1."),
+        Flow::Request => match memchr(b' ', line) {
+            Some(method) => method > 0 && line[..method].iter().all(|&b| is_token(b)),
+            None => end.is_none() && line.iter().all(|&b| is_token(b)),
+        },
+    };
+    let ends = flow == Flow::Response
+        || end.is_none()
+        || [&b" HTTP/1.0"[..], b" HTTP/1.1"].iter().any(|v| line.ends_with(v));
+    begins && ends && !line.iter().any(|&b| b < b' ' && b != b'\t' || b == 0x7f)
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+fn parse_into<'b>(
+    flow: Flow,
+    bytes: &'b [u8],
+    capacity: usize,
+    config: &httparse::ParserConfig,
+    fields: &mut [MaybeUninit<httparse::Header<'b>>],
+) -> Result<Option<(Head, usize)>, httparse::Error> {
+    let mut head;
+    let used = match flow {
+        Flow::Request => {
+            let mut request = httparse::Request::new(&mut []);
+            let status = config.parse_request_with_uninit_headers(&mut request, bytes, fields)?;
+            let httparse::Status::Complete(used) = status else { return Ok(None) };
+            head = Head::with_capacity(used.min(capacity));
+            head.minor_version = request.version.unwrap_or(1);
+            head.push(request.method.unwrap_or(""));
+            head.push(request.path.unwrap_or(""));
+            head.push_fields(request.headers);
+            used
+        }
+        Flow::Response => {
+            let mut response = httparse::Response::new(&mut []);
+            let status = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
+            let httparse::Status::Complete(used) = status else { return Ok(None) };
+            let Some(code @ 100..=999) = response.code else { return Err(httparse::Error::Status) };
+            head = Head::with_capacity(used.min(capacity));
+            head.minor_version = response.version.unwrap_or(1);
+            head.status = code;
+            head.push(response.reason.unwrap_or(""));
+            head.push("");
+            head.push_fields(response.headers);
+            used
+        }
+    };
+    Ok(Some((head, used)))
+}
+
+/// What can still be said of a head that breaks off: its start line and the field lines that are whole.
+/// `None` where the start line is not whole.
+pub(super) fn parse_cut(flow: Flow, bytes: &[u8]) -> Option<Head> {
+    let whole_lines = &bytes[..=memrchr(b'\n', bytes)?];
+    let mut text = whole_lines.to_vec();
+    text.extend_from_slice(b"\r\n");
+    parse(flow, &text).ok().flatten().map(|(head, _)| head)
+}
+
+/// Whether a packet that begins with `bytes` begins a message, for a reader that has lost its place: a
+/// status line's version and code, or a method, a space and the first byte of a target.
+pub(super) fn begins_message(bytes: &[u8]) -> Option<Flow> {
+    if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', a, b, c, ..] = bytes {
+        return [a, b, c].iter().all(|d| d.is_ascii_digit()).then_some(Flow::Response);
+    }
+    let method =
+        bytes.iter().take(24).position(|&b| !(b.is_ascii_uppercase() || b == b'-' || b == b'_'))?;
+    let target = bytes.get(method + 1)?;
+    let may_be = method >= 3
+        && bytes[method] == b' '
+        && (b"/*".contains(target) || target.is_ascii_alphanumeric());
+    (may_be && parse(Flow::Request, bytes).is_ok()).then_some(Flow::Request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(flow: Flow, text: &[u8]) -> Head {
+        match parse(flow, text) {
+            Ok(Some((head, used))) => {
+                assert_eq!(used, text.len());
+                head
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_request_head_keeps_the_order_of_its_fields_and_lowers_their_names() {
+        let head =
+            whole(Flow::Request, b"GET /a?b HTTP/1.1\r\nHost: x\r\nX-A:  1 \r\nx-a: 2\r\n\r\n");
+        assert_eq!((head.method(), head.target(), head.minor_version), ("GET", "/a?b", 1));
+        assert_eq!(head.fields().collect::<Vec<_>>(), [("host", "x"), ("x-a", "1"), ("x-a", "2")]);
+        assert_eq!(head.field_count(), 3);
+    }
+
+    #[test]
+    fn a_response_head_has_status_and_reason() {
+        let head = whole(Flow::Response, b"HTTP/1.0 404 Not Found\r\n\r\n");
+        assert_eq!((head.status, head.reason(), head.minor_version), (404, "Not Found", 0));
+        assert_eq!((head.method(), head.target()), ("", ""));
+        assert_eq!(whole(Flow::Response, b"HTTP/1.1 204\r\n\r\n").reason(), "");
+    }
+
+    #[test]
+    fn bare_line_feeds_end_lines() {
+        let head = whole(Flow::Request, b"GET / HTTP/1.1\nHost: x\n\n");
+        assert_eq!(head.field("host"), Some("x"));
+    }
+
+    #[test]
+    fn folded_lines_are_one_value() {
+        let request =
+            whole(Flow::Request, b"GET / HTTP/1.1\r\nA: one\r\n  two\r\n\tthree\r\nB: x\r\n\r\n");
+        assert_eq!(
+            request.field("a").unwrap().split_whitespace().collect::<Vec<_>>(),
+            ["one", "two", "three"]
+        );
+        assert_eq!(request.field("b"), Some("x"));
+        let response = whole(Flow::Response, b"HTTP/1.1 200 OK\nA: one\n two\n\n");
+        assert_eq!(response.field("a"), Some("one two"));
+    }
+
+    #[test]
+    fn invalid_field_lines_are_left_out_and_the_others_stay() {
+        let head = whole(Flow::Request, b"GET / HTTP/1.1\r\nbad line\r\nHost: x\r\n\r\n");
+        assert_eq!(head.fields().collect::<Vec<_>>(), [("host", "x")]);
+    }
+
+    #[test]
+    fn values_that_are_no_utf8_are_shown_with_replacement_characters() {
+        let head = whole(Flow::Response, b"HTTP/1.1 200 OK\r\nA: \xff\xfe\r\n\r\n");
+        assert_eq!(head.field("a"), Some("\u{fffd}\u{fffd}"));
+        let head = whole(Flow::Request, b"GET /\xff HTTP/1.1\r\n\r\n");
+        assert_eq!(head.target(), "/\u{fffd}");
+    }
+
+    #[test]
+    fn more_fields_than_usual_are_all_kept() {
+        let mut text = b"GET / HTTP/1.1\r\n".to_vec();
+        for i in 0..500 {
+            text.extend_from_slice(format!("f{i}: {i}\r\n").as_bytes());
+        }
+        text.extend_from_slice(b"\r\n");
+        assert_eq!(whole(Flow::Request, &text).field_count(), 500);
+    }
+
+    #[test]
+    fn a_head_cut_anywhere_is_partial() {
+        let text = b"POST /x HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n";
+        for cut in 0..text.len() {
+            assert_eq!(parse(Flow::Request, &text[..cut]), Ok(None), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_http_is_malformed() {
+        for text in [
+            &b"\x16\x03\x01\x02\x00\x01"[..],
+            b"SSH-2.0-OpenSSH\r\n",
+            b"\0\0\0\0",
+            b"PRI * HTTP/2.0\r\n\r\n",
+        ] {
+            assert_eq!(parse(Flow::Request, text), Err(Malformed), "{text:?}");
+        }
+        for text in [
+            &b"SSH-2.0-OpenSSH\r\n"[..],
+            b"HTTP/2 200\r\n\r\n",
+            b"HTTP/1.1 20\0\r\n\r\n",
+            b"HTTP/1.1 099 x\r\n\r\n",
+        ] {
+            assert_eq!(parse(Flow::Response, text), Err(Malformed), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_cut_head_still_tells_its_start_line_and_whole_field_lines() {
+        let head = parse_cut(Flow::Request, b"GET /x HTTP/1.1\r\nHost: x\r\nAccept: tex").unwrap();
+        assert_eq!((head.target(), head.field_count()), ("/x", 1));
+        assert_eq!(parse_cut(Flow::Request, b"GET /x HT"), None);
+    }
+
+    #[test]
+    fn a_packet_that_begins_a_message_is_recognised() {
+        assert_eq!(begins_message(b"HTTP/1.1 200 OK\r\n"), Some(Flow::Response));
+        assert_eq!(begins_message(b"GET / HTTP/1.1\r\n"), Some(Flow::Request));
+        assert_eq!(begins_message(b"OPTIONS * HTTP/1.1\r\n"), Some(Flow::Request));
+        for text in [
+            &b"HTTP/1.1 2xx"[..],
+            b"HTTP/3 200",
+            b"get / HTTP/1.1\r\n",
+            b"GET  /",
+            b"GE / x",
+            b"GET /x\r\n",
+            b"AAA BBB CCC\r\n",
+            b"",
+        ] {
+            assert_eq!(begins_message(text), None, "{text:?}");
+        }
+    }
+}
