@@ -107,12 +107,7 @@ fn hooks(health: &Health) -> Vec<HookFinding> {
                 GroupHealth::Attached => (true, None),
                 GroupHealth::Partial(why) | GroupHealth::Off(why) => (false, Some(why)),
             };
-            HookFinding {
-                hook: group.name(),
-                attached,
-                why,
-                lost_without: group.lost_without(),
-            }
+            HookFinding { hook: group.name(), attached, why, lost_without: group.lost_without() }
         })
         .collect()
 }

@@ -126,7 +126,9 @@ impl Sink for View {
         self.updates = None;
         match self.thread.take().map(JoinHandle::join) {
             Some(Ok(result)) => result,
-            Some(Err(_panic)) => anyhow::bail!("the live view broke; --plain shows the same as lines"),
+            Some(Err(_panic)) => {
+                anyhow::bail!("the live view broke; --plain shows the same as lines")
+            }
             None => Ok(()),
         }
     }
@@ -167,11 +169,7 @@ impl RowFilter for Rows {
         _state: TcpState,
         exchange: Option<&Exchange>,
     ) -> bool {
-        self.0.matches(&Subject {
-            connection: Some(connection),
-            exchange,
-            states: States::Current,
-        })
+        self.0.matches(&Subject { connection: Some(connection), exchange, states: States::Current })
     }
 }
 
@@ -186,7 +184,8 @@ impl Usage {
         let totals = pipeline.totals();
         let cpu_ns = process_cpu_ns();
         let now = Instant::now();
-        let (before, seen_before, cpu_before) = *self.last.get_or_insert((now, totals.seen, cpu_ns));
+        let (before, seen_before, cpu_before) =
+            *self.last.get_or_insert((now, totals.seen, cpu_ns));
         let seconds = now.duration_since(before).as_secs_f64();
         if seconds < STATS_EVERY_S {
             return None;
