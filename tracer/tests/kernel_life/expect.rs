@@ -37,7 +37,7 @@ pub struct Expected {
     /// There before the tracer: what cannot be known may then be null, but never wrong.
     pub older: bool,
     /// SYN, FIN, RST and repeated segments in order, e.g. `sent S`, `received SA`, `sent S again`.
-    pub segments: Option<Vec<&'static str>>,
+    pub segments: Option<Vec<String>>,
     pub bytes_sent: u64,
     pub bytes_received: u64,
     /// At least so many segments were sent again.
@@ -102,7 +102,14 @@ impl Expected {
     }
 
     pub fn segments(self, segments: &[&'static str]) -> Expected {
-        Expected { segments: Some(segments.to_vec()), ..self }
+        Expected { segments: Some(segments.iter().map(|&s| s.to_owned()).collect()), ..self }
+    }
+
+    /// Further segments behind the expected ones.
+    pub fn and_segments(mut self, segment: &str, times: usize) -> Expected {
+        let list = self.segments.get_or_insert_default();
+        list.extend(std::iter::repeat_n(segment.to_owned(), times));
+        self
     }
 
     pub fn owner(self, actor: &Actor) -> Expected {

@@ -11,6 +11,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod agree;
 mod expect;
 mod judge;
 mod run;
@@ -26,6 +27,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use run::Outcome;
 use scenarios::{Scenario, TABLE};
+use support::records::Line;
 use support::{actor, environment};
 
 /// The one run, played when the first test asks for it.
@@ -69,5 +71,54 @@ fn trials(once: &Arc<Once>) -> Vec<Trial> {
             judge::judge(played, outcome).map_err(Failed::from)
         })
     };
-    TABLE.iter().map(row).collect()
+    let over_all = |name: &str, judge: fn(&Outcome) -> Result<(), String>| {
+        let once = Arc::clone(once);
+        Trial::test(name, move || judge(once.outcome()?).map_err(Failed::from))
+    };
+    let mut trials: Vec<Trial> = TABLE.iter().map(row).collect();
+    trials.extend([
+        over_all("every_line_is_a_record_and_nothing_is_lost", nothing_is_lost),
+        over_all("the_kernels_own_trace_agrees_on_every_transition", kernel_agrees),
+        over_all("tcpstates_agrees_on_every_transition", tcpstates_agrees),
+    ]);
+    trials
+}
+
+fn nothing_is_lost(outcome: &Outcome) -> Result<(), String> {
+    let Some(run) = &outcome.run else { return Ok(()) };
+    let lost = run.lines.iter().filter(|output| matches!(output.line, Line::Loss(_)));
+    let mut problems: Vec<String> = lost.map(|output| output.text.clone()).collect();
+    problems.extend(run.unreadable.clone());
+    if !run.status.success() {
+        problems.push(format!("it ended with {}: {}", run.status, run.stderr));
+    }
+    none(problems)
+}
+
+fn kernel_agrees(outcome: &Outcome) -> Result<(), String> {
+    if outcome.run.is_none() {
+        return Ok(());
+    }
+    let lost = outcome.witness_lost > 0;
+    none(agree::disagreements(outcome, &outcome.told, lost))?;
+    let compared = agree::clocks_apart(outcome)?;
+    println!("{compared} transitions at the same time as in the kernel's own trace");
+    Ok(())
+}
+
+fn tcpstates_agrees(outcome: &Outcome) -> Result<(), String> {
+    let (Some((told, lost)), Some(_)) = (&outcome.tcpstates, &outcome.run) else {
+        eprintln!("tcpstates_agrees_on_every_transition: skipped: no tcpstates here");
+        return Ok(());
+    };
+    println!(
+        "tcpstates told {} transitions{}",
+        told.len(),
+        if *lost { ", and lost some" } else { "" }
+    );
+    none(agree::disagreements(outcome, told, *lost))
+}
+
+fn none(problems: Vec<String>) -> Result<(), String> {
+    if problems.is_empty() { Ok(()) } else { Err(problems.join("\n")) }
 }

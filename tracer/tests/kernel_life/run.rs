@@ -10,6 +10,7 @@ use crate::expect::Lives;
 use crate::scenarios::{Begins, Scenario};
 use crate::stage::{Gate, Stage};
 use crate::support::records::Line;
+use crate::support::tcpstates::TcpStates;
 use crate::support::tracing::{Output, Run, Tracing};
 use crate::support::witness::{Told, Witness};
 
@@ -35,11 +36,14 @@ pub struct Outcome {
     pub told: Vec<Told>,
     /// Events that the witness itself lost.
     pub witness_lost: u64,
+    /// What `tcpstates` told, and whether it lost some; `None` where it is not installed.
+    pub tcpstates: Option<(Vec<Told>, bool)>,
 }
 
 /// Plays scenarios, from the first to the last kernel timer.
 pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, String> {
     let witness = Witness::start().map_err(|e| format!("no witness: tracefs: {e}"))?;
+    let tcpstates = TcpStates::start();
     let gate = Arc::new(Gate::default());
     let (before, under): (Vec<_>, Vec<_>) = scenarios
         .iter()
@@ -69,7 +73,8 @@ pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, S
         tracing.stop()
     });
     let (told, witness_lost) = witness.stop();
-    Ok(Outcome { played, run, told, witness_lost })
+    let tcpstates = tcpstates.map(TcpStates::stop);
+    Ok(Outcome { played, run, told, witness_lost, tcpstates })
 }
 
 fn play_many(rows: &[(usize, &Scenario)], gate: &Arc<Gate>) -> Vec<Played> {

@@ -30,3 +30,11 @@ pub fn tracer() -> PathBuf {
     std::env::var_os("TRACER_BIN")
         .map_or_else(|| env!("CARGO_BIN_EXE_tracer").into(), PathBuf::from)
 }
+
+/// A program from PATH, or from where the project keeps its own tools.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let tools = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/bin");
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).chain([PathBuf::from(tools), "/usr/sbin".into()]);
+    folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
+}

@@ -9,6 +9,7 @@ pub mod netns;
 pub mod packet;
 pub mod procnet;
 pub mod records;
+pub mod tcpstates;
 pub mod trace_page;
 pub mod tracing;
 pub mod wire;

@@ -161,3 +161,8 @@ pub fn lives(told: &[Told]) -> HashMap<(SocketAddr, SocketAddr), Vec<Vec<Told>>>
     }
     by_ends
 }
+
+/// The state of a name.
+pub fn named(name: &str) -> Option<TcpState> {
+    TcpState::ALL.into_iter().find(|state| state.name() == name)
+}
