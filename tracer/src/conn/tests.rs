@@ -27,7 +27,6 @@ struct Script {
     closed: Vec<Connection>,
 }
 
-
 fn address(port: u16) -> SocketAddress {
     SocketAddress { ip: "10.0.0.1".parse().unwrap(), port }
 }
@@ -351,10 +350,7 @@ fn the_same_four_tuple_twice_within_a_moment_is_two_connections() {
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
     script.state(99, client, SynSent, Established);
     script.pass(1_000_000);
-    assert_eq!(
-        script.life(Script::CLIENT_ID),
-        [SynSent, Established, FinWait1, TimeWait, Close]
-    );
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, FinWait1, TimeWait, Close]);
     assert_eq!(script.life(ConnId(3)), [SynSent, Established]);
 }
 
@@ -502,10 +498,7 @@ fn a_lost_state_change_is_said_in_the_life_and_counted() {
     script.state(CLIENT, client, FinWait1, FinWait2);
     let connection = script.tracker.get(Script::CLIENT_ID).unwrap();
     let life: Vec<_> = connection.history.iter().map(|e| (e.state, e.at.is_some())).collect();
-    assert_eq!(
-        life,
-        [(SynSent, true), (Established, true), (FinWait1, false), (FinWait2, true)]
-    );
+    assert_eq!(life, [(SynSent, true), (Established, true), (FinWait1, false), (FinWait2, true)]);
     assert_eq!(connection.lost_events(), 1);
 }
 
@@ -522,8 +515,7 @@ fn a_socket_of_the_dump_is_older_and_its_later_life_is_told() {
         }],
         true,
     );
-    let mut script =
-        Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
+    let mut script = Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
     script.state(CLIENT, client_tuple(), Established, FinWait1);
     let connection = script.tracker.get(ConnId(1)).unwrap();
     assert!(connection.older);
