@@ -76,6 +76,8 @@ const TABLE: &[Case] = &[
 struct Played {
     case: Case,
     netns: u32,
+    /// Kept: a namespace that is gone gives its number to the next one.
+    _place: Place,
     checks: Result<Vec<Check>, String>,
 }
 
@@ -99,7 +101,7 @@ fn play(case: &Case) -> Played {
     let checks = catch_unwind(AssertUnwindSafe(|| (case.play)(&mut place)))
         .map_err(|_| "the case could not be played; see above".to_owned());
     place.end();
-    Played { case: *case, netns, checks }
+    Played { case: *case, netns, _place: place, checks }
 }
 
 fn judge(outcome: &Outcome, name: &str) -> Result<(), String> {

@@ -13,7 +13,7 @@ pub fn nginx(place: &mut Place) {
          worker_rlimit_nofile 8192;
          events {{ worker_connections 4096; }}
          http {{
-           access_log off; sendfile on; client_max_body_size 64m; keepalive_requests 1000000; {temporary}
+           access_log off; sendfile on; if_modified_since before; client_max_body_size 64m; keepalive_requests 1000000; {temporary}
            server {{
              listen 127.0.0.1:{PORT} backlog=4096; root {folder}/www;
              location = /empty {{ return 204; }}
@@ -40,8 +40,7 @@ pub fn haproxy(place: &mut Place, mode: &str) {
            bind 127.0.0.1:{PROXY_PORT}
            default_backend back
          backend back
-           server only 127.0.0.1:{PORT}
-        "
+           server only 127.0.0.1:{PORT}\n"
     );
     let path = place.write("haproxy.cfg", &configuration);
     let mut command = place.command("haproxy");
