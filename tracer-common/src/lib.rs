@@ -142,7 +142,7 @@ wire!(
 );
 
 wire!(
-    /// The current task; whether it owns the socket depends on the hook (see docs/architecture.md).
+    /// The task that was current; all zero where the hook does not run in a user's context.
     Task, 32, {
         /// cgroup v2 id of the task.
         cgroup_id: u64,
@@ -150,7 +150,7 @@ wire!(
         pid: u32,
         /// Thread id.
         tid: u32,
-        /// Name of the thread (comm), NUL-padded.
+        /// Name of the process (the comm of its main thread), NUL-padded.
         comm: [u8; 16],
     }
 );
@@ -424,6 +424,10 @@ layout!(
     cb_tcp_flags,
     /// task_struct.files
     task_files,
+    /// task_struct.group_leader
+    task_group_leader,
+    /// task_struct.comm
+    task_comm,
     /// files_struct.fdt
     files_fdt,
     /// fdtable.max_fds

@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use tracer_common::{Header, Hook, Kind};
 
-use crate::maps::{COUNTERS, EVENTS, PAYLOADS, SocketMemory};
+use crate::maps::{COUNTERS, EVENTS, LAST_DIAGNOSTIC, PAYLOADS, SocketMemory};
 
 /// What every event of one hook run has in common.
 pub struct Origin {
@@ -73,11 +73,17 @@ fn write_header(header: *mut Header, origin: &Origin) {
 
 #[inline(always)]
 fn count_lost(origin: &Origin) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(origin.hook as u32) {
+    count_lost_event(origin.hook);
+    count_lost_of_socket(origin.memory);
+}
+
+/// Counts one lost event of a hook.
+#[inline(always)]
+pub fn count_lost_event(hook: Hook) {
+    if let Some(counters) = COUNTERS.get_ptr_mut(hook as u32) {
         // SAFETY: as in `submit`.
         unsafe { (*counters).lost += 1 };
     }
-    count_lost_of_socket(origin.memory);
 }
 
 /// Counts one lost event with its socket, where that has memory.
@@ -87,4 +93,20 @@ pub fn count_lost_of_socket(memory: *mut SocketMemory) {
         // SAFETY: the pointer is the verifier's map value; a racing CPU may cost one count, never memory.
         unsafe { (*memory).lost += 1 };
     }
+}
+
+/// Whether a diagnostic line may be written now: one a second and CPU, so that a flood of trouble costs nothing.
+#[inline(always)]
+pub fn may_log() -> bool {
+    const EVERY_NS: u64 = 1_000_000_000;
+    let Some(last) = LAST_DIAGNOSTIC.get_ptr_mut(0) else { return false };
+    // SAFETY: a helper without arguments; a per-CPU slot.
+    unsafe {
+        let now = bpf_ktime_get_ns();
+        if now - *last < EVERY_NS {
+            return false;
+        }
+        *last = now;
+    }
+    true
 }

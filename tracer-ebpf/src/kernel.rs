@@ -3,10 +3,10 @@
 use core::{ffi::c_void, mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, task_struct},
+    bindings::BPF_SK_STORAGE_GET_F_CREATE,
     helpers::generated::{
-        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
-        bpf_get_current_task, bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_sk_storage_get,
+        bpf_get_current_cgroup_id, bpf_get_current_pid_tgid, bpf_get_current_task,
+        bpf_get_socket_cookie, bpf_probe_read_kernel, bpf_sk_storage_get,
     },
 };
 use tracer_common::{Endpoints, Task};
@@ -157,17 +157,31 @@ pub unsafe fn storage(sk: *mut c_void, initial: *mut c_void, flags: u64) -> *mut
     unsafe { bpf_sk_storage_get((&raw const SOCKETS).cast_mut().cast(), sk, initial, flags) }.cast()
 }
 
-/// Writes the current task into an event.
+/// Writes the current task into an event. The name is the process's, not the thread's: thousands of threads
+/// are called `tokio-rt-worker`.
 #[inline(always)]
 pub fn current_task(out: *mut Task) {
-    // SAFETY: `out` is ring memory of an event, whole and exclusively ours; comm is 16 bytes there.
+    // SAFETY: `out` is ring memory of an event, whole and exclusively ours.
     unsafe {
         let pid_tgid = bpf_get_current_pid_tgid();
         (*out).cgroup_id = bpf_get_current_cgroup_id();
         (*out).pid = (pid_tgid >> 32) as u32;
         (*out).tid = pid_tgid as u32;
+        let leader: *const u8 =
+            read(bpf_get_current_task() as *const u8, offset!(task_group_leader));
+        (*out).comm = read(leader, offset!(task_comm));
+    }
+}
+
+/// Writes into an event that there is no task to speak of.
+#[inline(always)]
+pub fn no_task(out: *mut Task) {
+    // SAFETY: as in `current_task`.
+    unsafe {
+        (*out).cgroup_id = 0;
+        (*out).pid = 0;
+        (*out).tid = 0;
         (*out).comm = [0; 16];
-        bpf_get_current_comm((&raw mut (*out).comm).cast(), 16);
     }
 }
 
@@ -184,7 +198,7 @@ pub fn current_pid() -> u32 {
 #[inline(always)]
 pub fn socket_of_fd(fd: u32) -> Sock {
     // SAFETY: no arguments; the pointer is only read through `read`.
-    let task = unsafe { bpf_get_current_task() } as *const task_struct as *const u8;
+    let task = unsafe { bpf_get_current_task() } as *const u8;
     let files: *const u8 = read(task, offset!(task_files));
     let table: *const u8 = read(files, offset!(files_fdt));
     if fd >= read::<u32>(table, offset!(fdt_max_fds)) {

@@ -23,6 +23,10 @@ pub static COUNTERS: PerCpuArray<HookCounters, { Hook::ALL.len() }> = PerCpuArra
 #[btf_map]
 pub static SOCKETS: SkStorage<SocketMemory> = SkStorage::new();
 
+/// When each CPU last wrote a diagnostic line (CLOCK_MONOTONIC, ns).
+#[btf_map]
+pub static LAST_DIAGNOSTIC: PerCpuArray<u64, 1> = PerCpuArray::new();
+
 /// Offsets of this kernel's structs, set at load.
 #[unsafe(no_mangle)]
 // SAFETY: a struct of integers, for which zeroes are valid.

@@ -50,7 +50,7 @@ impl Toolchain {
     /// rust-src, a nightly that setup put under `bpf_dirs`, a compiler unpacked there, the system's.
     pub fn find(bpf_dirs: &[PathBuf]) -> Result<Self> {
         let mut missing = Vec::new();
-        for candidate in Self::candidates(bpf_dirs)? {
+        for candidate in Self::candidates(bpf_dirs) {
             match candidate.complete(bpf_dirs) {
                 Ok(toolchain) => return Ok(toolchain),
                 Err(reason) => missing.push(reason),
@@ -64,18 +64,18 @@ impl Toolchain {
         )
     }
 
-    fn candidates(bpf_dirs: &[PathBuf]) -> Result<Vec<Candidate>> {
-        let cargo = PathBuf::from(env::var_os("CARGO").context("CARGO is not set")?);
+    fn candidates(bpf_dirs: &[PathBuf]) -> Vec<Candidate> {
+        let cargo = PathBuf::from(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         let ships_core = |rustc: PathBuf| Candidate { cargo: cargo.clone(), rustc, nightly: false };
         if let Some(rustc) = env::var_os("TRACER_BPF_RUSTC") {
-            return Ok(vec![ships_core(rustc.into())]);
+            return vec![ships_core(rustc.into())];
         }
         let mut found = Vec::from_iter(rustup_nightly());
         found.extend(bpf_dirs.iter().flat_map(|dir| nightlies_in(&dir.join("rustup/toolchains"))));
         found.extend(bpf_dirs.iter().map(|dir| ships_core(dir.join("root/usr/bin/rustc"))));
         found.extend(env::var_os("RUSTC").map(|rustc| ships_core(rustc.into())));
         found.push(ships_core("/usr/bin/rustc".into()));
-        Ok(found)
+        found
     }
 
     /// Compiles the eBPF programs for kernels of the architecture `arch`, as cargo names it.

@@ -8,6 +8,7 @@ mod project;
 mod run;
 mod setup;
 mod shell;
+mod test;
 #[path = "../../tracer/build/toolchain.rs"]
 mod toolchain;
 
@@ -22,12 +23,14 @@ struct Cli {
 enum Command {
     Setup(setup::Options),
     Run(run::Options),
+    Test(test::Options),
 }
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Setup(options) => setup::main(options),
         Command::Run(options) => run::main(options),
+        Command::Test(options) => test::main(options),
     };
     match result {
         Ok(code) => code,

@@ -7,6 +7,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_skb_load_bytes, bpf_tcp_sock},
     programs::SkBuffContext,
 };
+use aya_log_ebpf::warn;
 use tracer_common::{CAPTURE_BUDGET_BYTES, HEAD_BYTES, Hook, Kind, Payload, SENT, SLICE_BYTES};
 
 use crate::{
@@ -41,6 +42,13 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
     let sk = PacketSocket::of(ctx)?;
     let memory = sk.memory_or_new();
     if memory.is_null() {
+        emit::count_lost_event(Hook::Payload);
+        if emit::may_log() {
+            warn!(
+                ctx,
+                "no memory for a socket's storage: {} bytes not looked at", packet.payload_bytes
+            );
+        }
         return None;
     }
     // SAFETY: a socket's storage; races between its two directions may cost a capture, never memory.

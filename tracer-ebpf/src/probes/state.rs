@@ -42,7 +42,11 @@ fn tell(sk: Sock, old_state: u8, new_state: u8) {
         sk.endpoints(family, &raw mut (*event).endpoints);
         // skc_num is already 0 in `* -> CLOSE` of a socket whose port was not bound by hand; inet_sport is right.
         (*event).endpoints.local_port = u16::from_be(read(sk.0, offset!(inet_sport)));
-        kernel::current_task(&raw mut (*event).task);
+        if is_owners_doing(old_state, new_state) {
+            kernel::current_task(&raw mut (*event).task);
+        } else {
+            kernel::no_task(&raw mut (*event).task);
+        }
         (*event).skaddr = sk.address();
         (*event).bytes_sent = read(sk.0, offset!(tcp_bytes_sent));
         (*event).bytes_retrans = read(sk.0, offset!(tcp_bytes_retrans));
@@ -58,4 +62,19 @@ fn tell(sk: Sock, old_state: u8, new_state: u8) {
         (*event).reserved = [0; 6];
     }
     emit::submit(entry, Hook::State);
+}
+
+/// Whether the change is (nearly always) made in the context of the process that uses the socket: connect, and
+/// close or shutdown. All others happen in softirq, where the current task is whoever was interrupted.
+#[inline(always)]
+fn is_owners_doing(old_state: u8, new_state: u8) -> bool {
+    const ESTABLISHED: u8 = 1;
+    const SYN_SENT: u8 = 2;
+    const FIN_WAIT1: u8 = 4;
+    const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
+    matches!(
+        (old_state, new_state),
+        (_, SYN_SENT) | (ESTABLISHED, FIN_WAIT1) | (CLOSE_WAIT, LAST_ACK)
+    )
 }

@@ -59,6 +59,7 @@ impl Tracker {
                     connection.child_seen = true;
                 }
             }
+            None if self.has_living_child(&state.tuple) => {} // the same event again
             // No request socket: SYN cookies, TCP Fast Open, or its event was lost.
             None => {
                 if let Some(id) = self.open_server(state.tuple, at)
@@ -68,6 +69,12 @@ impl Tracker {
                 }
             }
         }
+    }
+
+    /// Whether the full socket of a server end with this tuple is there already.
+    fn has_living_child(&self, tuple: &crate::event::Tuple) -> bool {
+        let connection = self.tables.by_tuple(tuple).and_then(|id| self.tables.get(id));
+        connection.is_some_and(|c| c.child_seen && !c.is_closed() && !c.is_timewait())
     }
 
     /// The server end with this tuple that is still half-open.

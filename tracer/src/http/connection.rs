@@ -135,7 +135,13 @@ impl HttpConnection {
     /// and neither will, most likely, what is found missing at the next event.
     pub fn lost(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
         for direction in self.requests_first() {
-            self.side(direction).after_loss = true;
+            let side = self.side(direction);
+            side.after_loss = true;
+            if !side.stream.has_begun() {
+                self.with_reader(direction, out, |reader, context| {
+                    reader.lose_beginning(at, context)
+                });
+            }
             self.pump(direction, at, GiveUp::All, out);
         }
         self.settle(at, out);
@@ -181,6 +187,13 @@ impl HttpConnection {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Bytes kept at the moment: held out of order, in unfinished heads, in requests without a response.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        let of_side = |side: &Side| side.stream.held_bytes() + side.reader.buffered_bytes();
+        of_side(&self.sent) + of_side(&self.received) + self.pairing.buffered_bytes()
     }
 
     fn side(&mut self, direction: Direction) -> &mut Side {

@@ -21,6 +21,8 @@ mod ranges;
 mod reader;
 mod record;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use connection::HttpConnection;
 pub use exchange::{Exchange, MAX_INTERIM, Message};

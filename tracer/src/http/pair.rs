@@ -81,6 +81,11 @@ impl Pairing {
         self.assumed = !from_the_start;
     }
 
+    /// Bytes of heads that wait for their exchange to end.
+    pub fn buffered_bytes(&self) -> usize {
+        self.queue_bytes
+    }
+
     /// Whether a response that begins now would find no request.
     pub fn expects_nothing(&self) -> bool {
         self.unanswered().is_none()

@@ -94,6 +94,11 @@ impl Reader {
         self.has_begun_message
     }
 
+    /// Bytes of an unfinished head.
+    pub fn buffered_bytes(&self) -> usize {
+        self.head.bytes().len()
+    }
+
     /// Whether a message would begin with the next byte.
     pub fn is_between_messages(&self) -> bool {
         matches!(self.state, State::Head { .. }) && self.head.is_empty()
@@ -193,6 +198,16 @@ impl Reader {
         };
         self.progress.missing_bytes += bytes;
         self.lose_framing(at, in_message, context);
+    }
+
+    /// What came before the first packet of a stream without a known start may have been lost.
+    pub fn lose_beginning(&mut self, at: Timestamp, context: &mut Context<'_>) {
+        if self.flow != Some(Flow::Response) {
+            context.pairing.requests_lost(true);
+        }
+        if self.flow != Some(Flow::Request) {
+            context.pairing.responses_lost(at, context.out);
+        }
     }
 
     /// The sender ended its stream.

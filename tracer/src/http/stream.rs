@@ -122,10 +122,10 @@ impl Stream {
             self.see(end, packet_end, at);
             return slice.captured.get(skip..).map(|fresh| (fresh, begins_packet));
         }
-        if end > self.next && end - self.next > content_ahead {
+        let noted = self.see(packet.max(self.next), packet_end, at);
+        if end > self.next && (end - self.next > content_ahead || !noted) {
             self.hold(start, at, start == packet, slice.captured);
         }
-        self.see(packet.max(self.next), packet_end, at);
         None
     }
 
@@ -188,9 +188,9 @@ impl Stream {
         }
     }
 
-    /// A range that finds no room counts as a hole: what is told stays on the safe side.
-    fn see(&mut self, start: u64, end: u64, at: Timestamp) {
-        self.seen.add(start, end, at);
+    /// Uncaptured bytes that find no room here count as a hole: what is told stays on the safe side.
+    fn see(&mut self, start: u64, end: u64, at: Timestamp) -> bool {
+        self.seen.add(start, end, at)
     }
 
     /// Holds the parts that are not held yet: of two copies the first one counts.

@@ -278,6 +278,8 @@ fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {
         cb_end_seq: offsets.tcp_skb_cb_end_seq,
         cb_tcp_flags: offsets.tcp_skb_cb_tcp_flags,
         task_files: offsets.task_struct_files,
+        task_group_leader: offsets.task_struct_group_leader,
+        task_comm: offsets.task_struct_comm,
         files_fdt: offsets.files_struct_fdt,
         fdt_max_fds: offsets.fdtable_max_fds,
         fdt_fd: offsets.fdtable_fd,

@@ -117,6 +117,8 @@ offsets! {
         tcp_skb_cb_end_seq: "tcp_skb_cb"."end_seq",
         tcp_skb_cb_tcp_flags: "tcp_skb_cb"."tcp_flags",
         task_struct_files: "task_struct"."files",
+        task_struct_group_leader: "task_struct"."group_leader",
+        task_struct_comm: "task_struct"."comm",
         files_struct_fdt: "files_struct"."fdt",
         fdtable_fd: "fdtable"."fd",
         fdtable_max_fds: "fdtable"."max_fds",

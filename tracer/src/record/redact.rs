@@ -193,6 +193,9 @@ fn cookie_attribute(attribute: &str) -> String {
     }
 }
 
+/// What parts the parameters of a query and of a fragment.
+const MARKS: [char; 4] = ['?', '#', '&', ';'];
+
 /// Takes userinfo, secret parameters of query and fragment, and session ids in the path out of a URL or of
 /// a part of one.
 fn url(text: &str, nesting: u8) -> Cow<'_, str> {
@@ -202,14 +205,11 @@ fn url(text: &str, nesting: u8) -> Cow<'_, str> {
     let path_end = text.find(['?', '#']).unwrap_or(text.len());
     let (path, rest) = text.split_at(path_end);
     let mut shown = path_parameters(&userinfo(path));
-    // A fragment carries tokens in OAuth's implicit grant; `#` and `?` part parameters as `&` does.
-    for part in rest.split_inclusive(['?', '#', '&', ';']) {
-        let (parameter, mark) = match part.char_indices().next_back() {
-            Some((i, mark)) if matches!(mark, '?' | '#' | '&' | ';') => part.split_at(i),
-            _ => (part, ""),
-        };
+    // A fragment carries tokens in OAuth's implicit grant.
+    for part in rest.split_inclusive(MARKS) {
+        let parameter = part.strip_suffix(MARKS).unwrap_or(part);
         shown.push_str(&parameter_value(parameter, nesting));
-        shown.push_str(mark);
+        shown.push_str(&part[parameter.len()..]);
     }
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
 }

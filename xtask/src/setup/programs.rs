@@ -70,28 +70,47 @@ pub fn ensure(project: &Project, wanted: &[Program]) -> Result<Vec<String>> {
     if missing.is_empty() {
         return Ok(Vec::new());
     }
-    let names = join(missing.iter().map(|program| program.name));
     let Some(apt) = Apt::find(project)? else {
+        let names = join(&missing);
         return Ok(vec![format!("not here, please install by hand: {names}")]);
     };
-    say(format_args!("programs for tests: unpacking {names}"));
-    unpack(project, &apt, &missing)?;
-    let failures = missing.into_iter().filter_map(|program| provide(project, program).err());
-    Ok(failures.map(|error| format!("{error:#}")).collect())
+    let (offered, unknown) = by_offer(&apt, missing)?;
+    let mut failures: Vec<String> = unknown
+        .into_iter()
+        .map(|program| format!("{}: no package {} here", program.name, program.package))
+        .collect();
+    if !offered.is_empty() {
+        say(format_args!("programs for tests: unpacking {}", join(&offered)));
+        let mut packages: Vec<&str> = offered.iter().map(|program| program.package).collect();
+        packages.dedup();
+        apt.unpack_with_dependencies(&packages, &root_dir(project))?;
+    }
+    for program in offered {
+        failures.extend(provide(project, program).err().map(|error| format!("{error:#}")));
+    }
+    Ok(failures)
 }
 
-fn join<'a>(names: impl Iterator<Item = &'a str>) -> String {
-    names.collect::<Vec<_>>().join(", ")
+/// Those whose package the lists have, and those that apt would stumble over.
+fn by_offer<'a>(
+    apt: &Apt,
+    programs: Vec<&'a Program>,
+) -> Result<(Vec<&'a Program>, Vec<&'a Program>)> {
+    let (mut offered, mut unknown) = (Vec::new(), Vec::new());
+    for program in programs {
+        let list =
+            if apt.version(program.package)?.is_some() { &mut offered } else { &mut unknown };
+        list.push(program);
+    }
+    Ok((offered, unknown))
+}
+
+fn join(programs: &[&Program]) -> String {
+    programs.iter().map(|program| program.name).collect::<Vec<_>>().join(", ")
 }
 
 fn root_dir(project: &Project) -> PathBuf {
     project.tools().join("root")
-}
-
-fn unpack(project: &Project, apt: &Apt, programs: &[&Program]) -> Result<()> {
-    let mut packages: Vec<&str> = programs.iter().map(|program| program.package).collect();
-    packages.dedup();
-    apt.unpack_with_dependencies(&packages, &root_dir(project))
 }
 
 /// Puts the script in place and sees that the program starts.
