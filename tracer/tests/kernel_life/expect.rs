@@ -19,6 +19,8 @@ pub enum Endpoint {
 pub enum Owner {
     /// This process.
     Process { pid: u32, comm: String },
+    /// This process; it ended at once, and its binary may have gone with it.
+    ShortLived { pid: u32, comm: String },
     /// Nobody ever held it.
     Nobody,
 }
@@ -114,6 +116,10 @@ impl Expected {
 
     pub fn owner(self, actor: &Actor) -> Expected {
         Expected { owner: Owner::Process { pid: actor.pid, comm: actor.comm.clone() }, ..self }
+    }
+
+    pub fn short_lived_owner(self, actor: &Actor) -> Expected {
+        Expected { owner: Owner::ShortLived { pid: actor.pid, comm: actor.comm.clone() }, ..self }
     }
 
     pub fn owned_by_nobody(self) -> Expected {

@@ -226,17 +226,20 @@ impl Differences {
     }
 
     fn owner(&mut self, expected: &Expected, life: &Life) {
+        let short_lived = matches!(expected.owner, Owner::ShortLived { .. });
         match &expected.owner {
             Owner::Nobody => {
                 self.unless_equal("pid", &None, &life.pid);
                 self.unless_equal("comm", &None, &life.comm);
             }
-            Owner::Process { pid, comm } => {
+            Owner::Process { pid, comm } | Owner::ShortLived { pid, comm } => {
                 self.unless_equal("pid", &Some(*pid), &life.pid);
                 self.unless_equal("comm", &Some(comm.as_str()), &life.comm.as_deref());
                 let binary = std::env::current_exe().ok();
                 let binary = binary.as_ref().and_then(|path| path.to_str());
-                self.unless_equal("exe", &binary, &life.exe.as_deref());
+                if !(short_lived && life.exe.is_none()) {
+                    self.unless_equal("exe", &binary, &life.exe.as_deref());
+                }
             }
         }
     }

@@ -99,8 +99,7 @@ fn kernel_agrees(outcome: &Outcome) -> Result<(), String> {
     if outcome.run.is_none() {
         return Ok(());
     }
-    let lost = outcome.witness_lost > 0;
-    none(agree::disagreements(outcome, &outcome.told, lost))?;
+    none(agree::disagreements(outcome))?;
     let compared = agree::clocks_apart(outcome)?;
     println!("{compared} transitions at the same time as in the kernel's own trace");
     Ok(())
@@ -116,7 +115,7 @@ fn tcpstates_agrees(outcome: &Outcome) -> Result<(), String> {
         told.len(),
         if *lost { ", and lost some" } else { "" }
     );
-    none(agree::disagreements(outcome, told, *lost))
+    none(agree::unordered_disagreements(outcome, told, *lost))
 }
 
 fn none(problems: Vec<String>) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! What the kernel tests share: namespaces, a wire under the test's control, processes that act on command,
 //! a witness without BPF, and the program under test.
 
-#![allow(dead_code, reason = "each test binary uses the part it needs")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses the part it needs")]
 
 pub mod actor;
 pub mod environment;

@@ -158,7 +158,7 @@ pub fn owner_dies(stage: &Stage) -> Lives {
     let dying = stage.client.fork("life-dying");
     let client = dying.connect(listener.at);
     let server = listener.accept();
-    let life = client.client(ACTIVE_CLIENT).graceful("local");
+    let life = client.client(ACTIVE_CLIENT).graceful("local").short_lived_owner(&dying);
     drop(dying);
     server.receive_end(0);
     server.wait_state(Some(CloseWait));

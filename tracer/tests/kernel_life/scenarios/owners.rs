@@ -7,7 +7,7 @@ use crate::stage::Stage;
 /// A listener's forked worker accepts, as in a pre-fork server.
 pub fn another_process_accepts(stage: &Stage) -> Lives {
     let listener = stage.server.listen(stage.server_at());
-    let worker = stage.server.fork("life-worker");
+    let worker = stage.server.fork_for_good("life-worker");
     let client = stage.client.connect(listener.at);
     let server = worker.inherit_listener(&listener).accept();
     client.send(10);
@@ -21,14 +21,14 @@ pub fn another_process_accepts(stage: &Stage) -> Lives {
     client.close();
     Lives::new().pair(
         client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 20),
-        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(&worker),
+        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(worker),
     )
 }
 
 /// The parent accepts and hands the connection to a child, as inetd does.
 pub fn child_goes_on(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    let child = stage.server.fork("life-child");
+    let child = stage.server.fork_for_good("life-child");
     pair.server.close();
     let server = child.inherit(&pair.server);
     pair.client.send(10);
@@ -42,14 +42,14 @@ pub fn child_goes_on(stage: &Stage) -> Lives {
     pair.client.close();
     Lives::new().pair(
         pair.client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 20),
-        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(&child),
+        server.server(PASSIVE_SERVER).graceful("remote").bytes(20, 10).owner(child),
     )
 }
 
 /// The same on the connecting side.
 pub fn client_child_goes_on(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    let child = stage.client.fork("life-heir");
+    let child = stage.client.fork_for_good("life-heir");
     pair.client.close();
     let client = child.inherit(&pair.client);
     client.send(10);
@@ -60,7 +60,7 @@ pub fn client_child_goes_on(stage: &Stage) -> Lives {
     client.receive_end(0);
     client.close();
     Lives::new().pair(
-        client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 0).owner(&child),
+        client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 0).owner(child),
         pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(0, 10),
     )
 }

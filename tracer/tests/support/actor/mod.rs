@@ -143,6 +143,12 @@ impl Actor {
         self.must(&Op::Fork { comm: comm.into() });
         Actor::meet(Arc::clone(&self.door), comm, self.netns, None)
     }
+
+    /// Forks the process; the child stays until the tests end.
+    #[track_caller]
+    pub fn fork_for_good(&self, comm: &str) -> &'static Actor {
+        Box::leak(Box::new(self.fork(comm)))
+    }
 }
 
 impl Drop for Actor {

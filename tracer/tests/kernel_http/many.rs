@@ -1,0 +1,156 @@
+//! A hundred thousand connections, recorded and exported: as many in the file as were made, and nothing lost.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::place::{PORT, Place};
+use crate::servers;
+use crate::support::records::Line;
+use crate::support::{STEP, environment, wait_until};
+
+pub const NAME: &str = "a_hundred_thousand_connections_are_recorded_whole";
+
+/// The variable that makes it fewer, for a machine that is slow.
+const COUNT_VARIABLE: &str = "TRACER_TEST_CONNECTIONS";
+
+pub fn every_one_is_recorded() -> Result<(), String> {
+    for program in ["nginx", "ab"] {
+        if environment::program(program).is_none() {
+            environment::skip(NAME, &format!("needs {program}"));
+            return Ok(());
+        }
+    }
+    let count = std::env::var(COUNT_VARIABLE).ok().and_then(|n| n.parse().ok());
+    let count: usize = count.unwrap_or(100_000);
+    let mut place = Place::new();
+    place.file("small", 512);
+    servers::nginx(&mut place);
+    let recording = place.folder().join("run.trace");
+    let recorder = record(&recording);
+    let url = format!("http://127.0.0.1:{PORT}/small");
+    let said = place.run(place.command("ab").args([
+        "-q",
+        "-r",
+        "-n",
+        &count.to_string(),
+        "-c",
+        "50",
+        &url,
+    ]));
+    end(recorder)?;
+    let failed = said.lines().find(|line| line.starts_with("Failed requests:"));
+    if failed.is_none_or(|line| !line.trim_end().ends_with(" 0")) {
+        return Err(format!("ab itself failed: {said}"));
+    }
+    let exported = place.folder().join("run.jsonl");
+    export(&recording, &exported)?;
+    Tally::of(&exported, place.netns())?.judge(count as u64)
+}
+
+fn record(to: &Path) -> Child {
+    let recorder = Command::new(environment::tracer())
+        .args(["record", "-o"])
+        .arg(to)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("start tracer record");
+    // The file is begun when everything is attached.
+    let begun = || std::fs::metadata(to).is_ok_and(|file| file.len() > 0);
+    assert!(wait_until(STEP, begun), "tracer record does not begin its file");
+    recorder
+}
+
+fn end(recorder: Child) -> Result<(), String> {
+    let pid = i32::try_from(recorder.id()).expect("process ids are small");
+    kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|e| e.to_string())?;
+    let output = recorder.wait_with_output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{}", said.trim_end());
+    if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status)) }
+}
+
+fn export(recording: &Path, to: &Path) -> Result<(), String> {
+    let mut command = Command::new(environment::tracer());
+    command.arg("export").arg(recording).args(["--to", "jsonl", "-o"]).arg(to);
+    let output = command.output().map_err(|e| e.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {said}")) }
+}
+
+/// What the export holds of one namespace.
+#[derive(Debug, Default)]
+struct Tally {
+    clients: u64,
+    servers: u64,
+    /// Connection ends by how many exchanges they say they have.
+    by_exchanges: HashMap<u64, u64>,
+    unpaired: u64,
+    lost_events: u64,
+    complete: u64,
+    incomplete: u64,
+    loss_lines: Vec<String>,
+}
+
+impl Tally {
+    fn of(export: &Path, netns: u32) -> Result<Tally, String> {
+        let file = File::open(export).map_err(|e| e.to_string())?;
+        let mut tally = Tally::default();
+        let mut exchanges: HashMap<String, bool> = HashMap::new();
+        let mut mine: Vec<String> = Vec::new();
+        for text in BufReader::with_capacity(1 << 20, file).lines() {
+            let text = text.map_err(|e| e.to_string())?;
+            // Most lines are transitions and segments, which do not matter here.
+            let wanted = ["connection", "exchange", "loss"];
+            if !wanted.iter().any(|kind| text.starts_with(&format!("{{\"type\":\"{kind}\""))) {
+                continue;
+            }
+            match serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))? {
+                Line::Connection(life) if life.netns == Some(netns) => {
+                    match life.endpoint.as_deref() {
+                        Some("client") => tally.clients += 1,
+                        _ => tally.servers += 1,
+                    }
+                    *tally.by_exchanges.entry(life.exchanges).or_default() += 1;
+                    tally.unpaired += u64::from(life.peer.is_none());
+                    tally.lost_events += life.lost_events;
+                    mine.push(life.id);
+                }
+                Line::Exchange(exchange) => {
+                    let whole = exchange.complete
+                        && exchange.missing_bytes == 0
+                        && exchange.status == Some(200)
+                        && exchange.response.is_some_and(|r| r.body_bytes == Some(512));
+                    exchanges.insert(exchange.conn, whole);
+                }
+                Line::Loss(_) => tally.loss_lines.push(text),
+                _ => {}
+            }
+        }
+        for id in mine {
+            match exchanges.get(&id) {
+                Some(true) => tally.complete += 1,
+                Some(false) => tally.incomplete += 1,
+                None => {}
+            }
+        }
+        Ok(tally)
+    }
+
+    fn judge(&self, count: u64) -> Result<(), String> {
+        println!("{self:?}");
+        let whole = (self.clients, self.servers, self.complete) == (count, count, 2 * count);
+        let clean = self.loss_lines.is_empty() && self.lost_events == 0 && self.unpaired == 0;
+        if whole && clean && self.by_exchanges == HashMap::from([(1, 2 * count)]) {
+            return Ok(());
+        }
+        Err(format!("{count} connections were made with an exchange each; the recording: {self:?}"))
+    }
+}

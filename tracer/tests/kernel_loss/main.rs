@@ -1,0 +1,193 @@
+//! With rings made tiny on purpose: what the hooks recorded plus what they say they lost is what happened.
+//!
+//! Other programs of the host are seen as well, so what happened is known between two counts: what the kernel's own
+//! trace had while the hooks were surely there, and all that it had. On a quiet host they are one number.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+use nix::time::{ClockId, clock_gettime};
+use tracer::decode::decode;
+use tracer::load::{self, Loaded, RingSizes};
+use tracer::ring::Source;
+use tracer::tcp::TcpState;
+use tracer::time::TimeAnchor;
+use tracer_common::Hook;
+
+use support::environment;
+use support::netns::Namespace;
+use support::records::Line;
+use support::tracing::Tracing;
+use support::witness::Witness;
+
+const CONNECTIONS: u64 = 2000;
+/// SYN, SYN+ACK and two FINs, each seen at both ends.
+const SEGMENTS_OF_A_CONNECTION: u64 = 8;
+const TINY: RingSizes = RingSizes { events_kib: 4, payloads_kib: 4 };
+
+fn main() -> ExitCode {
+    let arguments = Arguments::from_args();
+    if let (false, Some(why)) = (arguments.list, environment::missing()) {
+        environment::skip("kernel_loss", &why);
+        return ExitCode::SUCCESS;
+    }
+    let trial = |name: &str, test: fn() -> Result<(), String>| {
+        Trial::test(name, move || test().map_err(Failed::from))
+    };
+    let trials = vec![
+        trial("recorded_and_lost_are_what_happened", recorded_and_lost),
+        trial("a_life_that_misses_something_says_so", gaps_are_told),
+    ];
+    // One after the other: each would be the other's noise.
+    let arguments = Arguments { test_threads: Some(1), ..arguments };
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+/// Connections, one at a time, whose client closes first.
+fn make_connections(namespace: &Namespace) {
+    let one = |listener: &TcpListener, address: SocketAddr| -> std::io::Result<()> {
+        let mut client = TcpStream::connect(address)?;
+        let (mut server, _) = listener.accept()?;
+        client.shutdown(Shutdown::Write)?;
+        server.read_to_end(&mut Vec::new())?;
+        drop(server);
+        client.read_to_end(&mut Vec::new())?;
+        Ok(())
+    };
+    namespace.run(|| {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)).expect("listen");
+        let address = listener.local_addr().expect("a listener is bound");
+        (0..CONNECTIONS).for_each(|_| one(&listener, address).expect("make a connection"));
+    });
+}
+
+fn now_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("the clock can be read");
+    Duration::from(now).as_nanos() as u64
+}
+
+/// Reads the rings now and then, as a program would that is too slow, until told; events by hook.
+fn drain(loaded: &mut Loaded, over: &AtomicBool) -> HashMap<u8, u64> {
+    let mut drained = HashMap::new();
+    loop {
+        let last = over.load(Ordering::Acquire);
+        for ring in [&mut loaded.events, &mut loaded.payloads] {
+            ring.drain(&mut |bytes| {
+                let event =
+                    decode(bytes, TimeAnchor::new(0, 0)).expect("what the hooks write decodes");
+                *drained.entry(event.hook as u8).or_default() += 1;
+            });
+        }
+        if last {
+            return drained;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn recorded_and_lost() -> Result<(), String> {
+    let witness = Witness::start().map_err(|e| format!("no witness: tracefs: {e}"))?;
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let mut loaded = load::load(TINY).map_err(|e| e.to_string())?;
+    let (attached_ns, over) = (now_ns(), AtomicBool::new(false));
+    let drained = std::thread::scope(|scope| {
+        let reader = scope.spawn(|| drain(&mut loaded, &over));
+        make_connections(&namespace);
+        over.store(true, Ordering::Release);
+        reader.join().expect("the reader does not panic")
+    });
+    let read_ns = now_ns();
+    let counted = Hook::ALL.map(|hook| (hook, loaded.counters.read(hook)));
+    drop(loaded);
+    let (told, witness_lost) = witness.stop();
+    assert_eq!(witness_lost, 0, "the witness itself lost events");
+    let surely = told.iter().filter(|t| (attached_ns..=read_ns).contains(&t.at_ns)).count() as u64;
+    let quiet = surely == told.len() as u64;
+    println!("{surely} to {} state changes happened", told.len());
+    for (hook, counters) in counted {
+        let drained = drained.get(&(hook as u8)).copied().unwrap_or(0);
+        let (emitted, lost) = (counters.emitted, counters.lost);
+        println!("{:10} emitted {emitted}, lost {lost}, read {drained}", hook.name());
+        // What other programs did after the last look is emitted, not read.
+        if drained > emitted || (quiet && drained != emitted) {
+            return Err(format!("{}: {emitted} written, {drained} read", hook.name()));
+        }
+    }
+    let sum = |hook: Hook| counted[hook as usize].1.emitted + counted[hook as usize].1.lost;
+    if !(surely..=told.len() as u64).contains(&sum(Hook::State)) {
+        return Err(format!(
+            "state: {} recorded or lost of {surely} to {}",
+            sum(Hook::State),
+            told.len()
+        ));
+    }
+    if counted[Hook::State as usize].1.lost == 0 {
+        return Err("nothing was lost: the rings were not tiny enough to prove anything".into());
+    }
+    let segments = CONNECTIONS * SEGMENTS_OF_A_CONNECTION;
+    if sum(Hook::Segments) < segments || (quiet && sum(Hook::Segments) != segments) {
+        return Err(format!("segments: {} recorded or lost of {segments}", sum(Hook::Segments)));
+    }
+    Ok(())
+}
+
+/// The program, on the same load: it says that it lost, and no life with a hole is told as whole.
+fn gaps_are_told() -> Result<(), String> {
+    use TcpState::{
+        Close, CloseWait, Established, FinWait1, FinWait2, LastAck, SynRecv, SynSent, TimeWait,
+    };
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let tracing = Tracing::start(&["--event-ring-kib", "4", "--payload-ring-kib", "4"])?;
+    make_connections(&namespace);
+    let run = tracing.stop();
+    let mut lost: HashMap<String, u64> = HashMap::new();
+    let (mut lives, mut holes) = (0, 0);
+    for output in &run.lines {
+        match &output.line {
+            Line::Loss(loss) => *lost.entry(loss.hook.clone()).or_default() += loss.events,
+            Line::Connection(life) if life.netns == Some(namespace.inode()) => {
+                lives += 1;
+                let path = life.path();
+                let whole = [
+                    &[SynSent, Established, FinWait1, FinWait2, TimeWait][..],
+                    &[SynSent, Established, FinWait1, FinWait2, TimeWait, Close],
+                    &[SynRecv, Established, CloseWait, LastAck, Close],
+                ]
+                .contains(&path.as_slice());
+                let timed = life.states.iter().all(|step| step.at.is_some());
+                if !whole || !timed {
+                    holes += 1;
+                    if life.lost_events == 0 {
+                        return Err(format!("has a hole and does not say so: {}", output.text));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    println!("lost {lost:?}; {lives} lives told, {holes} of them with holes");
+    if !run.status.success() || !run.unreadable.is_empty() {
+        return Err(format!("{}: {} {:?}", run.status, run.stderr, run.unreadable));
+    }
+    if lost.get("state").copied().unwrap_or(0) == 0 {
+        return Err(
+            "nothing was told as lost: the rings were not tiny enough to prove anything".into()
+        );
+    }
+    Ok(())
+}
