@@ -581,3 +581,47 @@ fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers(
     let peers: Vec<_> = (1..=4).map(|id| script.tracker.get(ConnId(id)).unwrap().peer).collect();
     assert_eq!(peers, [Some(ConnId(2)), Some(ConnId(1)), Some(ConnId(4)), Some(ConnId(3))]);
 }
+
+#[test]
+fn a_new_timewait_socket_at_the_address_of_a_killed_one_is_another_connections() {
+    let mut script = Script::new();
+    let client = client_tuple();
+    for cookie in [CLIENT, 99] {
+        script.state(cookie, client, Close, SynSent);
+        script.state(cookie, client, SynSent, Established);
+        script.state(cookie, client, Established, FinWait1);
+        script.timer(cookie, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+        script.state(cookie, client, FinWait1, Close);
+        script.timer(cookie, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    }
+    script.pass(1_000_000);
+    for id in [ConnId(1), ConnId(2)] {
+        assert_eq!(script.life(id), [SynSent, Established, FinWait1, TimeWait, Close]);
+        assert!(script.ended(id).closed_at < Some(Timestamp(script.now_us * 1_000 - 900_000_000)));
+    }
+}
+
+#[test]
+fn a_new_request_at_the_address_of_one_that_became_a_child_is_another_connection() {
+    let mut script = Script::new();
+    script.handshake();
+    let server = client_tuple().mirrored();
+    script.state(SERVER, server, Established, Close);
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    assert_eq!(script.life(ConnId(3)), [SynRecv]);
+}
+
+#[test]
+fn syn_acks_sent_again_count_for_a_connection_that_never_stood() {
+    let mut script = Script::new();
+    let server = client_tuple().mirrored();
+    script.segment(LISTENER, server, Direction::Received, flags::SYN, 100);
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    for _ in 0..3 {
+        script.segment(LISTENER, server, Direction::Sent, flags::SYN | flags::ACK, 500);
+    }
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Expire, SynRecv);
+    script.pass(1_000_000);
+    assert_eq!(script.ended(ConnId(1)).segments_retransmitted(), Some(2));
+}

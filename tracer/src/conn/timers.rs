@@ -48,7 +48,12 @@ impl Tracker {
     /// A timewait socket takes a connection over, or moves from an orphan's FIN_WAIT2 to TIME_WAIT, or TIME_WAIT
     /// begins again because the other end repeated its FIN.
     fn timewait_armed(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) {
-        let known = self.living(timer).or_else(|| self.find(cookie, &timer.tuple, false));
+        // The cookie first: the slab may give the address of a timewait socket that was just killed to the next one
+        // of the same tuple.
+        let known = self.find(cookie, &timer.tuple, false).or_else(|| self.living(timer));
+        if let Some(old) = self.living(timer).filter(|old| Some(*old) != known) {
+            self.end_replaced(old, at);
+        }
         let id = match known {
             Some(id) if self.can_become_timewait(id, at) => id,
             _ => match self.open_timewait(cookie, timer) {
@@ -150,8 +155,19 @@ impl Tracker {
         }
     }
 
+    /// Another small socket has this one's address: it is gone, since its timer was cancelled.
+    fn end_replaced(&mut self, id: ConnId, at: Timestamp) {
+        let Some(timewait) = self.tables.get(id).and_then(|c| c.timewait) else { return };
+        let ended_at = timewait.cancelled_at.unwrap_or(at);
+        self.step(id, TcpState::Close, ended_at, Source::Observed);
+        self.end(id, ended_at);
+    }
+
     fn settle_request(&mut self, id: ConnId, request: SmallSocket, now: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
+        if connection.is_closed() {
+            return;
+        }
         if connection.child_seen || connection.state != TcpState::SynRecv {
             connection.request = None;
             self.tables.unset_skaddr(id, request.skaddr);
