@@ -39,19 +39,56 @@ pub(super) enum Content {
     Faulty,
 }
 
+/// What the fields that frame a message say.
+#[derive(Clone, Copy)]
+struct Framing {
+    /// Whether the final transfer coding is chunked; `None` without `transfer-encoding`.
+    chunked: Option<bool>,
+    length: Length,
+}
+
+#[derive(Clone, Copy)]
 enum Length {
     Absent,
     Valid(u64),
     Invalid,
 }
 
+impl Framing {
+    fn of(head: &Head) -> Self {
+        let mut framing = Framing { chunked: None, length: Length::Absent };
+        for (name, value) in head.fields() {
+            match name {
+                "transfer-encoding" => framing.chunked = Some(ends_chunked(value)),
+                "content-length" => {
+                    framing.length = value.split(',').fold(framing.length, Length::and)
+                }
+                _ => {}
+            }
+        }
+        framing
+    }
+}
+
+impl Length {
+    /// The one length that all `content-length` fields and list members agree on (RFC 9110 section 8.6).
+    fn and(self, member: &str) -> Self {
+        match (decimal(member.trim()), self) {
+            (Some(n), Length::Absent) => Length::Valid(n),
+            (Some(n), Length::Valid(before)) if n == before => self,
+            _ => Length::Invalid,
+        }
+    }
+}
+
 /// Framing of a request's content.
 pub(super) fn of_request(head: &Head) -> Content {
-    match transfer_codings(head) {
+    let framing = Framing::of(head);
+    match framing.chunked {
         // 6.3 item 4.3: a request whose final coding is not chunked has no end; 6.1: in HTTP/1.0 it is faulty.
         Some(chunked) if !chunked || head.minor_version == 0 => Content::Faulty,
         Some(_) => Content::Body(Body::chunked()),
-        None => match content_length(head) {
+        None => match framing.length {
             Length::Invalid => Content::Faulty,
             Length::Absent | Length::Valid(0) => Content::None,
             Length::Valid(length) => Content::Body(Body::Length(length)),
@@ -61,10 +98,11 @@ pub(super) fn of_request(head: &Head) -> Content {
 
 /// Framing of a final response's content by its fields alone.
 pub(super) fn of_response(head: &Head) -> Content {
-    match transfer_codings(head) {
+    let framing = Framing::of(head);
+    match framing.chunked {
         Some(true) if head.minor_version == 1 => Content::Body(Body::chunked()),
         Some(_) => Content::Body(Body::UntilClose),
-        None => match content_length(head) {
+        None => match framing.length {
             Length::Invalid => Content::Faulty,
             Length::Absent => Content::Body(Body::UntilClose),
             Length::Valid(0) => Content::None,
@@ -81,25 +119,9 @@ pub(super) fn of_answer(status: u16, asked: Asked, by_fields: Content) -> Conten
     if asked == Asked::Head || matches!(status, 204 | 304) { Content::None } else { by_fields }
 }
 
-/// Whether the final transfer coding is chunked; `None` without `transfer-encoding`.
-fn transfer_codings(head: &Head) -> Option<bool> {
-    let (_, last) = head.fields().filter(|(name, _)| *name == "transfer-encoding").last()?;
-    let coding = last.rsplit(',').next().unwrap_or(last);
-    Some(coding.trim().eq_ignore_ascii_case("chunked"))
-}
-
-/// The one length that all `content-length` fields and list members agree on (RFC 9110 section 8.6).
-fn content_length(head: &Head) -> Length {
-    let mut length = Length::Absent;
-    let values = head.fields().filter(|(name, _)| *name == "content-length");
-    for member in values.flat_map(|(_, value)| value.split(',')) {
-        length = match (decimal(member.trim()), length) {
-            (Some(n), Length::Absent) => Length::Valid(n),
-            (Some(n), Length::Valid(before)) if n == before => Length::Valid(n),
-            _ => return Length::Invalid,
-        };
-    }
-    length
+fn ends_chunked(codings: &str) -> bool {
+    let last = codings.rsplit(',').next().unwrap_or(codings);
+    last.trim().eq_ignore_ascii_case("chunked")
 }
 
 /// 1*DIGIT and nothing else: `str::parse` would take a sign.

@@ -45,7 +45,14 @@ impl Head {
 
     /// The fields in order: name in lower case and value, bytes that are no UTF-8 replaced by U+FFFD.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        (2..self.ends.len().saturating_sub(1)).step_by(2).map(|i| (self.part(i), self.part(i + 1)))
+        let mut start = self.ends.get(1).map_or(0, |&end| end as usize);
+        self.ends.get(2..).unwrap_or_default().chunks_exact(2).map(move |ends| {
+            let (name_end, end) = (ends[0] as usize, ends[1] as usize);
+            let name = self.text.get(start..name_end).unwrap_or("");
+            let value = self.text.get(name_end..end).unwrap_or("");
+            start = end;
+            (name, value)
+        })
     }
 
     /// Number of fields.
@@ -130,7 +137,7 @@ pub(super) type Parsed = Result<Option<(Head, usize)>, Malformed>;
 /// section 5.2), invalid field lines (left out), a target that is no UTF-8.
 pub(super) fn parse(flow: Flow, bytes: &[u8]) -> Parsed {
     let mut few = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
-    match parse_into(flow, bytes, bytes.len(), &strict(), &mut few) {
+    match parse_into(flow, bytes, &strict(), &mut few) {
         Ok(parsed) => Ok(parsed),
         Err(error) => parse_lenient(flow, bytes, error),
     }
@@ -162,7 +169,7 @@ fn parse_lenient(flow: Flow, bytes: &[u8], error: httparse::Error) -> Parsed {
     let text = unfold(&String::from_utf8_lossy(&bytes[..length]));
     let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
     let mut fields = vec![MaybeUninit::uninit(); lines];
-    match parse_into(flow, text.as_bytes(), length, &lenient(), &mut fields) {
+    match parse_into(flow, text.as_bytes(), &lenient(), &mut fields) {
         Ok(Some((head, _))) => Ok(Some((head, length))),
         _ => Err(Malformed),
     }
@@ -201,7 +208,6 @@ fn is_token(byte: u8) -> bool {
 fn parse_into<'b>(
     flow: Flow,
     bytes: &'b [u8],
-    capacity: usize,
     config: &httparse::ParserConfig,
     fields: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<Option<(Head, usize)>, httparse::Error> {
@@ -211,7 +217,7 @@ fn parse_into<'b>(
             let mut request = httparse::Request::new(&mut []);
             let status = config.parse_request_with_uninit_headers(&mut request, bytes, fields)?;
             let httparse::Status::Complete(used) = status else { return Ok(None) };
-            head = Head::with_capacity(used.min(capacity));
+            head = Head::with_capacity(used);
             head.minor_version = request.version.unwrap_or(1);
             head.push(request.method.unwrap_or(""));
             head.push(request.path.unwrap_or(""));
@@ -223,7 +229,7 @@ fn parse_into<'b>(
             let status = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
             let httparse::Status::Complete(used) = status else { return Ok(None) };
             let Some(code @ 100..=999) = response.code else { return Err(httparse::Error::Status) };
-            head = Head::with_capacity(used.min(capacity));
+            head = Head::with_capacity(used);
             head.minor_version = response.version.unwrap_or(1);
             head.status = code;
             head.push(response.reason.unwrap_or(""));
