@@ -33,6 +33,8 @@ pub enum Kind {
     Reset = 6,
     /// [`Exec`]
     Exec = 7,
+    /// [`Fork`]
+    Fork = 8,
 }
 
 /// The hook that an event or a loss belongs to; indexes the per-CPU counters.
@@ -53,7 +55,7 @@ pub enum Hook {
     Retransmit = 5,
     /// `tcp_send_reset`, `tcp_receive_reset`
     Reset = 6,
-    /// `sched_process_exec`
+    /// `sched_process_exec`, `sched_process_fork`
     Exec = 7,
 }
 
@@ -344,6 +346,18 @@ wire!(
     }
 );
 
+wire!(
+    /// A process was made by another: until it executes something, its binary is its parent's.
+    Fork, 32, {
+        /// First part.
+        header: Header,
+        /// The new process.
+        pid: u32,
+        /// The one that made it.
+        parent_pid: u32,
+    }
+);
+
 macro_rules! layout {
     ($($(#[$meta:meta])* $field:ident),* $(,)?) => {
         /// Where this kernel keeps what the programs read: byte offsets, resolved from BTF at load.
@@ -428,6 +442,14 @@ layout!(
     task_group_leader,
     /// task_struct.comm
     task_comm,
+    /// task_struct.flags
+    task_flags,
+    /// task_struct.pid
+    task_pid,
+    /// task_struct.tgid
+    task_tgid,
+    /// mptcp_sock.first, or `u32::MAX` where the kernel has no MPTCP
+    mptcp_first,
     /// files_struct.fdt
     files_fdt,
     /// fdtable.max_fds

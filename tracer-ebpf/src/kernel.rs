@@ -185,6 +185,15 @@ pub fn no_task(out: *mut Task) {
     }
 }
 
+/// Whether the current task is a kernel thread.
+#[inline(always)]
+pub fn is_kernel_thread() -> bool {
+    const PF_KTHREAD: u32 = 0x0020_0000;
+    // SAFETY: no arguments; the pointer is only read through `read`.
+    let task = unsafe { bpf_get_current_task() } as *const u8;
+    read::<u32>(task, offset!(task_flags)) & PF_KTHREAD != 0
+}
+
 /// The current process id (tgid).
 #[inline(always)]
 pub fn current_pid() -> u32 {
@@ -208,4 +217,27 @@ pub fn socket_of_fd(fd: u32) -> Sock {
     let file: *const u8 = read(array, fd as usize * size_of::<usize>());
     let socket: *const u8 = read(file, offset!(file_private_data));
     Sock(read(socket, offset!(socket_sk)))
+}
+
+impl Sock {
+    /// The TCP socket that this one is or, of MPTCP, its first subflow; `None` for anything else.
+    #[inline(always)]
+    pub fn tcp(self) -> Option<Sock> {
+        const IPPROTO_MPTCP: u16 = 262;
+        if self.0.is_null() {
+            return None;
+        }
+        if self.is_tcp() {
+            return Some(self);
+        }
+        let first = offset!(mptcp_first);
+        let family = self.family();
+        let is_mptcp = (family == AF_INET || family == AF_INET6)
+            && read::<u16>(self.0, offset!(sk_protocol)) == IPPROTO_MPTCP;
+        if !is_mptcp || first == u32::MAX as usize {
+            return None;
+        }
+        let subflow = Sock(read(self.0, first));
+        if !subflow.0.is_null() && subflow.is_tcp() { Some(subflow) } else { None }
+    }
 }

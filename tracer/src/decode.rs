@@ -6,7 +6,8 @@ use wire::{Hook, Kind, TimerOf, TimerOp};
 use zerocopy::FromBytes;
 
 use crate::event::{
-    Body, Counters, Event, Exec, Owner, Payload, Reset, Segment, State, Task, Timer, Tuple, address,
+    Body, Counters, Event, Exec, Fork, Owner, Payload, Reset, Segment, State, Task, Timer, Tuple,
+    address,
 };
 use crate::record::SocketAddress;
 use crate::tcp::{Direction, TcpState, flags};
@@ -81,6 +82,7 @@ fn kind(number: u8) -> Result<Kind, DecodeError> {
         5 => Kind::Owner,
         6 => Kind::Reset,
         7 => Kind::Exec,
+        8 => Kind::Fork,
         other => return Err(unknown("kind", other)),
     })
 }
@@ -94,6 +96,7 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Body<'_>, DecodeError> {
         Kind::Owner => Body::Owner(owner(&prefix("owner", bytes)?)),
         Kind::Reset => Body::Reset(reset(&prefix("reset", bytes)?)?),
         Kind::Exec => Body::Exec(exec(bytes)?),
+        Kind::Fork => Body::Fork(fork(&prefix("fork", bytes)?)),
     })
 }
 
@@ -217,6 +220,10 @@ fn reset(event: &wire::Reset) -> Result<Reset, DecodeError> {
         tuple: tuple(&event.endpoints, event.family),
         direction: direction(event.direction)?,
     })
+}
+
+fn fork(event: &wire::Fork) -> Fork {
+    Fork { pid: event.pid, parent_pid: event.parent_pid }
 }
 
 fn exec(bytes: &[u8]) -> Result<Exec<'_>, DecodeError> {

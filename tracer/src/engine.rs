@@ -82,7 +82,7 @@ impl Engine {
     pub fn apply(&mut self, event: &Event<'_>) {
         match &event.body {
             Body::Payload(payload) => self.payload(event, payload),
-            Body::Exec(_) => {}
+            Body::Exec(_) | Body::Fork(_) => {}
             Body::Segment(segment) => {
                 self.tracker.apply(event);
                 self.collect();
@@ -343,7 +343,7 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         closed_by: c.closed_by(),
         bytes_sent: c.counters.map(|n| n.bytes_sent),
         bytes_received: c.counters.map(|n| n.bytes_received),
-        segments_retransmitted: c.counters.map(|n| n.segments_retransmitted),
+        segments_retransmitted: c.segments_retransmitted(),
         srtt_us: c.counters.and_then(|n| n.srtt_us),
         exchanges: c.exchanges,
         lost_events: c.lost_events(),

@@ -40,6 +40,8 @@ pub enum Body<'a> {
     Reset(Reset),
     /// A program was executed.
     Exec(Exec<'a>),
+    /// A process was made by another.
+    Fork(Fork),
 }
 
 /// The four-tuple of a socket in its network namespace, seen from that socket. IPv4-mapped addresses are folded.
@@ -215,4 +217,13 @@ pub struct Exec<'a> {
     pub pid: u32,
     /// The binary's path.
     pub path: &'a [u8],
+}
+
+/// A process made by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fork {
+    /// The new process.
+    pub pid: u32,
+    /// The one that made it.
+    pub parent_pid: u32,
 }

@@ -194,6 +194,9 @@ impl Pipeline {
                     Body::Exec(exec) => {
                         processes.observe_exec(exec.pid, &String::from_utf8_lossy(exec.path));
                     }
+                    Body::Fork(fork) => {
+                        processes.observe_fork(fork.pid, fork.parent_pid, event.at);
+                    }
                     _ => engine.apply(&event),
                 },
                 Err(error) => {

@@ -70,8 +70,7 @@ fn accepted(ctx: &TracePointContext) -> u32 {
     if fd < 0 {
         return 0;
     }
-    let sk = kernel::socket_of_fd(fd as u32);
-    if !sk.0.is_null() && sk.is_tcp() {
+    if let Some(sk) = kernel::socket_of_fd(fd as u32).tcp() {
         // The child had its cookie made when it was born; one that has none is unknown to user space anyway.
         tell(sk, sk.stored_cookie(), core::ptr::null_mut());
     }

@@ -11,6 +11,8 @@ use crate::{
     kernel::{self, Sock, offset, read},
 };
 
+const SYN_SENT: u8 = 2;
+
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
@@ -41,8 +43,13 @@ fn tell(sk: Sock, old_state: u8, new_state: u8) {
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
         // skc_num is already 0 in `* -> CLOSE` of a socket whose port was not bound by hand; inet_sport is right.
-        (*event).endpoints.local_port = u16::from_be(read(sk.0, offset!(inet_sport)));
-        if is_owners_doing(old_state, new_state) {
+        // In `CLOSE -> SYN_SENT` it is the other way round: inet_sport may be that of the socket's life before.
+        if new_state != SYN_SENT {
+            (*event).endpoints.local_port = u16::from_be(read(sk.0, offset!(inet_sport)));
+        }
+        if is_owners_doing(old_state, new_state)
+            && (new_state == SYN_SENT || !kernel::is_kernel_thread())
+        {
             kernel::current_task(&raw mut (*event).task);
         } else {
             kernel::no_task(&raw mut (*event).task);
@@ -65,11 +72,10 @@ fn tell(sk: Sock, old_state: u8, new_state: u8) {
 }
 
 /// Whether the change is (nearly always) made in the context of the process that uses the socket: connect, and
-/// close or shutdown. All others happen in softirq, where the current task is whoever was interrupted.
+/// close or shutdown (MPTCP's worker closes for others, so a kernel thread counts only as one that connects). All others happen in softirq, where the current task is whoever was interrupted.
 #[inline(always)]
 fn is_owners_doing(old_state: u8, new_state: u8) -> bool {
     const ESTABLISHED: u8 = 1;
-    const SYN_SENT: u8 = 2;
     const FIN_WAIT1: u8 = 4;
     const CLOSE_WAIT: u8 = 8;
     const LAST_ACK: u8 = 9;

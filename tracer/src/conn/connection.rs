@@ -83,6 +83,8 @@ pub(super) struct Evidence {
     pub fin_received: bool,
     /// The listener closed while this was half-open.
     pub listener_closed: bool,
+    /// Segments seen to be sent again.
+    pub repeats_sent: u64,
     /// A timewait or request socket ended by its timer.
     pub timer_expired: bool,
 }
@@ -177,6 +179,15 @@ impl Connection {
     pub fn lost_events(&self) -> u64 {
         // A lost state change shows in both counts.
         self.kernel_lost.max(self.missed)
+    }
+
+    /// Segments sent again: the kernel's count where there is a full socket; a request socket has none, so what
+    /// was seen counts.
+    #[must_use]
+    pub fn segments_retransmitted(&self) -> Option<u64> {
+        let kernel = self.counters.map(|counters| counters.segments_retransmitted);
+        let was_request = self.request.is_some() && !self.child_seen;
+        kernel.or(was_request.then_some(self.evidence.repeats_sent))
     }
 
     /// Whether it has ended.

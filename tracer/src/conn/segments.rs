@@ -22,6 +22,12 @@ impl Tracker {
             self.syn_at_listener(event.at, segment);
             return;
         }
+        if self.is_answer_of_pending(segment) {
+            if let Some(syn) = self.pending_syns.get_mut(&segment.tuple) {
+                syn.answer.get_or_insert((event.at, *segment));
+            }
+            return;
+        }
         let Some(id) = self.find(event.cookie, &segment.tuple, segment.by_tuple) else {
             self.counters.unattributed += 1;
             return;
@@ -45,7 +51,7 @@ impl Tracker {
             self.counters.pending_dropped += 1;
             return;
         }
-        let pending = PendingSyn { at, segment: *segment };
+        let pending = PendingSyn { at, segment: *segment, answer: None };
         self.pending_syns.insert(segment.tuple, pending);
         self.pending_syn_order.push_back((at, segment.tuple));
     }
@@ -54,7 +60,18 @@ impl Tracker {
     pub(super) fn claim_pending_syn(&mut self, id: ConnId, tuple: &Tuple) {
         if let Some(syn) = self.pending_syns.remove(tuple) {
             self.tell_segment(id, syn.at, &syn.segment);
+            if let Some((at, answer)) = syn.answer {
+                self.tell_segment(id, at, &answer);
+            }
         }
+    }
+
+    /// A listener's SYN+ACK with no half-open connection yet: SYN cookies keep none.
+    fn is_answer_of_pending(&self, segment: &Segment) -> bool {
+        segment.by_tuple
+            && segment.direction == Direction::Sent
+            && segment.flags & (flags::SYN | flags::ACK) == flags::SYN | flags::ACK
+            && self.pending_syns.contains_key(&segment.tuple)
     }
 
     pub(super) fn expire_pending(&mut self, now: Timestamp) {
@@ -75,7 +92,7 @@ impl Tracker {
     fn tell_segment(&mut self, id: ConnId, at: Timestamp, segment: &Segment) {
         let Some(connection) = self.tables.get_mut(id) else { return };
         let repeated = segment.retransmit || is_repeat(connection, segment);
-        note(connection, at, segment);
+        note(connection, at, segment, repeated);
         let base = connection.isn(segment.direction).unwrap_or(0);
         let other = connection.isn(opposite(segment.direction)).unwrap_or(0);
         let record = record::Segment {
@@ -123,8 +140,11 @@ fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
     same_syn || same_fin
 }
 
-fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment) {
+fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment, repeated: bool) {
     let stands = connection.state != TcpState::Close;
+    if repeated && segment.direction == Direction::Sent {
+        connection.evidence.repeats_sent += 1;
+    }
     let way = connection.evidence.way(segment.direction);
     if segment.flags & flags::SYN != 0 {
         way.isn = Some(segment.seq);

@@ -29,10 +29,11 @@ impl Tracker {
 
     /// A request socket's timer starts when its SYN arrives, and anew with each SYN+ACK sent again.
     fn request_armed(&mut self, at: Timestamp, timer: &Timer) {
-        if let Some(id) = self.living(timer)
-            && let Some(request) = self.tables.get_mut(id).and_then(|c| c.request.as_mut())
+        // The slab may give a new request the address of the one that has just become a child of the same tuple.
+        let waiting = self.living(timer).and_then(|id| self.tables.get_mut(id));
+        if let Some(connection) = waiting.filter(|c| c.state == TcpState::SynRecv && !c.child_seen)
         {
-            *request = SmallSocket::armed(timer.skaddr);
+            connection.request = Some(SmallSocket::armed(timer.skaddr));
             return;
         }
         // A dump of the half-open sockets may have brought it before.

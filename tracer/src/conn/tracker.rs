@@ -72,6 +72,8 @@ pub enum Change {
 pub(super) struct PendingSyn {
     pub at: Timestamp,
     pub segment: crate::event::Segment,
+    /// The answer, where the child is only born with the third segment (SYN cookies).
+    pub answer: Option<(Timestamp, crate::event::Segment)>,
 }
 
 /// See the module's documentation.
@@ -111,7 +113,7 @@ impl Tracker {
             Body::Segment(segment) => self.apply_segment(event, segment),
             Body::Owner(owner) => self.apply_owner(event, owner),
             Body::Reset(reset) => self.apply_reset(event, reset),
-            Body::Payload(_) | Body::Exec(_) => {}
+            Body::Payload(_) | Body::Exec(_) | Body::Fork(_) => {}
         }
     }
 

@@ -83,6 +83,12 @@ impl ProcessTable {
         self.keep(pid, Entry { exec_path, known: None });
     }
 
+    /// `parent_pid` made the process `pid`: until that executes something, its binary is its parent's.
+    pub fn observe_fork(&mut self, pid: u32, parent_pid: u32, now: Timestamp) {
+        let exec_path = self.facts(parent_pid, 0, now).exe.clone();
+        self.keep(pid, Entry { exec_path, known: None });
+    }
+
     /// What is known of a process. `cgroup_id` is the event's, 0 where it has none.
     pub fn facts(&mut self, pid: u32, cgroup_id: u64, now: Timestamp) -> Arc<ProcessFacts> {
         let mut entry = self.entries.pop(&pid).unwrap_or_default();

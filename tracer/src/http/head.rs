@@ -244,17 +244,61 @@ pub(super) fn parse_cut(flow: Flow, bytes: &[u8]) -> Option<Head> {
     parse(flow, &text).ok().flatten().map(|(head, _)| head)
 }
 
+/// Methods by which a reader that has lost its place knows a request: IANA's registry and PURGE. Any token
+/// would do too well: the end of a method that was cut (`OST /a`) is a token as well.
+const KNOWN_METHODS: [&str; 41] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "DELETE",
+    "CONNECT",
+    "OPTIONS",
+    "TRACE",
+    "PATCH",
+    "QUERY",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "ACL",
+    "BASELINE-CONTROL",
+    "BIND",
+    "CHECKIN",
+    "CHECKOUT",
+    "LABEL",
+    "LINK",
+    "MERGE",
+    "MKACTIVITY",
+    "MKCALENDAR",
+    "MKREDIRECTREF",
+    "MKWORKSPACE",
+    "ORDERPATCH",
+    "PURGE",
+    "REBIND",
+    "REPORT",
+    "SEARCH",
+    "UNBIND",
+    "UNCHECKOUT",
+    "UNLINK",
+    "UPDATE",
+    "UPDATEREDIRECTREF",
+    "VERSION-CONTROL",
+    "SUBSCRIBE",
+];
+
 /// Whether a packet that begins with `bytes` begins a message, for a reader that has lost its place: a
-/// status line's version and code, or a method, a space and the first byte of a target.
+/// status line's version and code, or a known method, a space and the first byte of a target.
 pub(super) fn begins_message(bytes: &[u8]) -> Option<Flow> {
     if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', a, b, c, ..] = bytes {
         return [a, b, c].iter().all(|d| d.is_ascii_digit()).then_some(Flow::Response);
     }
-    let method =
-        bytes.iter().take(24).position(|&b| !(b.is_ascii_uppercase() || b == b'-' || b == b'_'))?;
+    let method = bytes.iter().take(24).position(|&b| b == b' ')?;
     let target = bytes.get(method + 1)?;
-    let may_be = method >= 3
-        && bytes[method] == b' '
+    let may_be = KNOWN_METHODS.iter().any(|known| known.as_bytes() == &bytes[..method])
         && (b"/*".contains(target) || target.is_ascii_alphanumeric());
     (may_be && parse(Flow::Request, bytes).is_ok()).then_some(Flow::Request)
 }
@@ -379,6 +423,7 @@ mod tests {
             b"get / HTTP/1.1\r\n",
             b"GET  /",
             b"GE / x",
+            b"ET / HTTP/1.1\r\n",
             b"GET /x\r\n",
             b"AAA BBB CCC\r\n",
             b"",

@@ -54,7 +54,9 @@ pub(super) struct Reader {
     ended_in_packet: bool,
     has_begun_message: bool,
     malformed: u32,
+    /// Bytes dropped before the first message.
     seek_bytes: u64,
+    dropped_beginning: bool,
     /// The bytes are no HTTP.
     pub alien: bool,
     /// A response made a tunnel of the connection.
@@ -77,6 +79,7 @@ impl Reader {
             has_begun_message: false,
             malformed: 0,
             seek_bytes: 0,
+            dropped_beginning: false,
             alien: false,
             upgraded: false,
         }
@@ -264,6 +267,7 @@ impl Reader {
             context.pairing.responses_lost(at, context.out);
         }
         if !self.has_begun_message {
+            self.dropped_beginning = true;
             self.seek_bytes = self.seek_bytes.saturating_add(bytes);
             self.alien |= self.seek_bytes > context.limits.max_seek_bytes;
         }
@@ -382,6 +386,9 @@ impl Reader {
         }
         if self.ended_in_packet {
             context.pairing.request_shares_packet();
+        }
+        if std::mem::take(&mut self.dropped_beginning) {
+            context.pairing.requests_lost(true);
         }
         context.pairing.request_begins(message, context.limits, context.counters);
         Asked::Unknown

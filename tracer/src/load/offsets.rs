@@ -58,12 +58,14 @@ pub enum OffsetsError {
 macro_rules! offsets {
     (
         members { $($field:ident: $of:literal . $path:literal,)* }
+        optional { $($(#[$ometa:meta])* $option:ident: $oof:literal . $opath:literal,)* }
         enumerators { $($(#[$meta:meta])* $value:ident: $enum:literal . $enumerator:literal,)* }
     ) => {
         /// Byte offsets of kernel struct members, and the few enumerators that kernels may renumber.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub struct Offsets {
             $(#[doc = concat!("Bytes from the start of `", $of, "` to `", $path, "`.")] pub $field: u32,)*
+            $($(#[$ometa])* pub $option: Option<u32>,)*
             $($(#[$meta])* pub $value: u32,)*
         }
 
@@ -76,6 +78,7 @@ macro_rules! offsets {
                 let btf = Btf::parse(bytes)?;
                 Ok(Offsets {
                     $($field: btf.member_offset_bytes($of, $path)?,)*
+                    $($option: btf.member_offset_bytes($oof, $opath).ok(),)*
                     $($value: btf.enum_value($enum, $enumerator)?,)*
                 })
             }
@@ -119,6 +122,9 @@ offsets! {
         task_struct_files: "task_struct"."files",
         task_struct_group_leader: "task_struct"."group_leader",
         task_struct_comm: "task_struct"."comm",
+        task_struct_flags: "task_struct"."flags",
+        task_struct_pid: "task_struct"."pid",
+        task_struct_tgid: "task_struct"."tgid",
         files_struct_fdt: "files_struct"."fdt",
         fdtable_fd: "fdtable"."fd",
         fdtable_max_fds: "fdtable"."max_fds",
@@ -127,6 +133,10 @@ offsets! {
         socket_sk: "socket"."sk",
         binprm_filename: "linux_binprm"."filename",
         binprm_interp: "linux_binprm"."interp",
+    }
+    optional {
+        /// Bytes from the start of `mptcp_sock` to `first`; `None` without CONFIG_MPTCP.
+        mptcp_sock_first: "mptcp_sock"."first",
     }
     enumerators {
         /// Bit of `sock_flags`: no process holds the socket any more.

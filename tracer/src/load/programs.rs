@@ -115,7 +115,7 @@ const fn cgroup(name: &'static str, way: CgroupSkbAttachType) -> Program {
 }
 
 /// Every program, in the order in which they are attached.
-pub const PROGRAMS: [Program; 15] = [
+pub const PROGRAMS: [Program; 16] = [
     tp_btf("inet_sock_set_state", Group::State),
     raw("timer_start", Group::Timers),
     raw("timer_cancel", Group::Timers),
@@ -131,6 +131,7 @@ pub const PROGRAMS: [Program; 15] = [
     tp_btf("tcp_send_reset", Group::Reset),
     tp_btf("tcp_receive_reset", Group::Reset),
     tp_btf("sched_process_exec", Group::Exec),
+    tp_btf("sched_process_fork", Group::Exec),
 ];
 
 /// Why a program is not attached.

@@ -275,7 +275,7 @@ fn tape() -> impl Strategy<Value = Vec<u16>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_time: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn uncut_conversations_are_told_as_they_were_held(conversation in any_conversation()) {
@@ -456,7 +456,7 @@ impl Wire {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1000, max_shrink_time: 20_000, ..ProptestConfig::default() })]
 
     #[test]
     fn arbitrary_calls_never_panic_and_memory_stays_bounded(
