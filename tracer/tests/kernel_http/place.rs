@@ -107,6 +107,22 @@ impl Place {
         })
     }
 
+    /// How many connections were opened here so far, by the kernel's own count: actively, passively.
+    pub fn opens(&self) -> (u64, u64) {
+        let table = self
+            .namespace
+            .run(|| std::fs::read_to_string("/proc/thread-self/net/snmp"))
+            .expect("the kernel's counters can be read");
+        let mut lines = table.lines().filter_map(|line| line.strip_prefix("Tcp: "));
+        let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+        let count = |name: &str| {
+            let at = names.split(' ').position(|n| n == name);
+            let value = at.and_then(|at| values.split(' ').nth(at));
+            value.and_then(|v| v.parse().ok()).unwrap_or_else(|| panic!("no {name} in {table}"))
+        };
+        (count("ActiveOpens"), count("PassiveOpens"))
+    }
+
     /// Ends the programs, in the order in which they were started.
     pub fn end(&mut self) {
         for mut child in self.children.drain(..) {

@@ -13,7 +13,7 @@ pub fn nginx(place: &mut Place) {
          worker_rlimit_nofile 8192;
          events {{ worker_connections 4096; }}
          http {{
-           access_log off; sendfile on; if_modified_since before; client_max_body_size 64m; keepalive_requests 1000000; {temporary}
+           access_log off; sendfile on; client_max_body_size 64m; keepalive_requests 1000000; {temporary}
            server {{
              listen 127.0.0.1:{PORT} backlog=4096; root {folder}/www;
              location = /empty {{ return 204; }}

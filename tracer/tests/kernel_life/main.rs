@@ -89,6 +89,9 @@ fn nothing_is_lost(outcome: &Outcome) -> Result<(), String> {
     let lost = run.lines.iter().filter(|output| matches!(output.line, Line::Loss(_)));
     let mut problems: Vec<String> = lost.map(|output| output.text.clone()).collect();
     problems.extend(run.unreadable.clone());
+    if run.missed_runs > 0 && problems.is_empty() {
+        problems.push(format!("the kernel left {} runs of hooks out, untold", run.missed_runs));
+    }
     if !run.status.success() {
         problems.push(format!("it ended with {}: {}", run.status, run.stderr));
     }

@@ -50,6 +50,8 @@ pub struct Run {
     pub unreadable: Vec<String>,
     pub stderr: String,
     pub status: ExitStatus,
+    /// Runs of the program's hooks that the kernel left out: a hook does not interrupt itself.
+    pub missed_runs: u64,
 }
 
 impl Tracing {
@@ -109,6 +111,7 @@ impl Tracing {
 
     /// Ends the program as an operator would, and reads what it still says.
     pub fn stop(mut self) -> Run {
+        let missed_runs = missed_runs(self.child.id());
         let pid = i32::try_from(self.child.id()).expect("process ids are small");
         // It may have ended by itself; then there is nobody to tell.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
@@ -116,8 +119,19 @@ impl Tracing {
         self.stdout.join().expect("the reader does not panic");
         let stderr = self.stderr.join().expect("the reader does not panic");
         let read = std::mem::take(&mut *self.shared.lock());
-        Run { lines: read.lines, unreadable: read.unreadable, stderr, status }
+        Run { lines: read.lines, unreadable: read.unreadable, stderr, status, missed_runs }
     }
+}
+
+/// The kernel's own count over all BPF programs that a process holds (`recursion_misses`).
+fn missed_runs(pid: u32) -> u64 {
+    let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return 0 };
+    let texts = descriptors.filter_map(|fd| std::fs::read_to_string(fd.ok()?.path()).ok());
+    let count = |text: String| -> u64 {
+        let line = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+        line.and_then(|number| number.trim().parse().ok()).unwrap_or(0)
+    };
+    texts.map(count).sum()
 }
 
 impl Shared {
