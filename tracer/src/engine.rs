@@ -21,21 +21,25 @@ pub enum Output {
     Record(Record),
     /// A connection as it is now: it opened, gained an owner or its other end. For live views.
     Changed(Arc<record::Connection>),
-    /// Its owner is known by number: the edge looks up the rest and hands it back with [`Engine::set_facts`].
-    Owned {
-        /// The connection.
-        conn: ConnId,
-        /// Process id.
-        pid: u32,
-        /// cgroup v2 id, 0 where unknown.
-        cgroup_id: u64,
-    },
+}
+
+/// A connection's owner, known by number: the edge looks up the rest at once, while the process still runs, and
+/// hands it back with [`Engine::set_facts`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// The connection.
+    pub conn: ConnId,
+    /// Process id.
+    pub pid: u32,
+    /// cgroup v2 id, 0 where unknown.
+    pub cgroup_id: u64,
 }
 
 /// See the module's documentation.
 pub struct Engine {
     tracker: Tracker,
     outputs: Vec<Output>,
+    owned: Vec<Owned>,
     http: FxHashMap<ConnId, HttpConnection>,
     /// Connections whose HTTP waits for something until a deadline.
     waiting: FxHashSet<ConnId>,
@@ -68,6 +72,7 @@ impl Engine {
         Engine {
             tracker: Tracker::new(options.limits, options.sees_segments),
             outputs: Vec::new(),
+            owned: Vec::new(),
             http: FxHashMap::default(),
             waiting: FxHashSet::default(),
             exchanges: Vec::new(),
@@ -223,6 +228,11 @@ impl Engine {
         self.tell_changed(conn);
     }
 
+    /// The owners found since the last call.
+    pub fn take_owned(&mut self) -> Vec<Owned> {
+        std::mem::take(&mut self.owned)
+    }
+
     /// What was found out since the last call, in order.
     pub fn drain(&mut self) -> Vec<Output> {
         std::mem::take(&mut self.outputs)
@@ -280,7 +290,7 @@ impl Engine {
             }
             Change::Segment(segment) => self.outputs.push(Output::Record(Record::Segment(segment))),
             Change::Owned { conn, pid, cgroup_id } => {
-                self.outputs.push(Output::Owned { conn, pid, cgroup_id });
+                self.owned.push(Owned { conn, pid, cgroup_id });
             }
             Change::Closed(connection) => {
                 let record = Arc::new(connection_record(&connection));

@@ -135,6 +135,8 @@ impl Pipeline {
             Some(conn::Owner { pid: owner.pid, comm, facts: Arc::default() })
         });
         self.engine.merge_snapshot(sockets, whole);
+        let now = self.now();
+        look_up_owners(&mut self.engine, &mut self.processes, now);
     }
 
     /// The `host` record of this run.
@@ -197,7 +199,10 @@ impl Pipeline {
                     Body::Fork(fork) => {
                         processes.observe_fork(fork.pid, fork.parent_pid, event.at);
                     }
-                    _ => engine.apply(&event),
+                    _ => {
+                        engine.apply(&event);
+                        look_up_owners(engine, processes, event.at);
+                    }
                 },
                 Err(error) => {
                     *malformed += 1;
@@ -208,7 +213,7 @@ impl Pipeline {
         self.seen += events as u64;
         self.engine.expire(self.anchor.at(until_ns));
         self.look_at_orphans(until_ns);
-        self.hand_out(until_ns, out);
+        out.append(&mut self.engine.drain());
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
             self.tell_losses(self.anchor.at(until_ns), out);
@@ -217,20 +222,6 @@ impl Pipeline {
             }
         }
         events
-    }
-
-    /// Passes on what the engine has to say; owners are looked up while their processes still run.
-    fn hand_out(&mut self, until_ns: u64, out: &mut Vec<Output>) {
-        let now = self.anchor.at(until_ns);
-        for output in self.engine.drain() {
-            if let Output::Owned { conn, pid, cgroup_id } = output {
-                let facts = self.processes.facts(pid, cgroup_id, now);
-                self.engine.set_facts(conn, facts);
-                out.append(&mut self.engine.drain());
-            } else {
-                out.push(output);
-            }
-        }
     }
 
     /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this
@@ -268,6 +259,14 @@ impl Pipeline {
         self.step(now_ns, out);
         self.engine.finish(&snapshot(&dump, |_| None), self.anchor.at(now_ns));
         out.append(&mut self.engine.drain());
+    }
+}
+
+/// Adds to the owners just found what /proc still knows of them: some end within milliseconds.
+fn look_up_owners(engine: &mut Engine, processes: &mut ProcessTable, now: Timestamp) {
+    for owned in engine.take_owned() {
+        let facts = processes.facts(owned.pid, owned.cgroup_id, now);
+        engine.set_facts(owned.conn, facts);
     }
 }
 

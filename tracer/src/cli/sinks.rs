@@ -47,7 +47,6 @@ impl Selected {
                         self.known.remove(&ended.id);
                     }
                 }
-                Output::Owned { .. } => {}
             }
         }
         Ok(())

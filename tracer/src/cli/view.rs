@@ -75,7 +75,6 @@ fn updates_of(outputs: &[Output]) -> Vec<Update> {
         .filter_map(|output| match output {
             Output::Record(record) => Some(Update::Record(record.clone())),
             Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
-            Output::Owned { .. } => None,
         })
         .collect()
 }
