@@ -40,6 +40,8 @@ pub struct Engine {
     tracker: Tracker,
     outputs: Vec<Output>,
     owned: Vec<Owned>,
+    /// Kept for its memory.
+    changes: Vec<Change>,
     http: FxHashMap<ConnId, HttpConnection>,
     /// Connections whose HTTP waits for something until a deadline.
     waiting: FxHashSet<ConnId>,
@@ -73,6 +75,7 @@ impl Engine {
             tracker: Tracker::new(options.limits, options.sees_segments),
             outputs: Vec::new(),
             owned: Vec::new(),
+            changes: Vec::new(),
             http: FxHashMap::default(),
             waiting: FxHashSet::default(),
             exchanges: Vec::new(),
@@ -230,6 +233,7 @@ impl Engine {
 
     /// The owners found since the last call.
     pub fn take_owned(&mut self) -> Vec<Owned> {
+        // An empty vector has no memory: nothing is allocated where nothing was found.
         std::mem::take(&mut self.owned)
     }
 
@@ -272,10 +276,15 @@ impl Engine {
     }
 
     fn collect(&mut self) {
-        let changes: Vec<Change> = self.tracker.drain().collect();
-        for change in changes {
+        if !self.tracker.has_changes() {
+            return;
+        }
+        let mut changes = std::mem::take(&mut self.changes);
+        self.tracker.drain_into(&mut changes);
+        for change in changes.drain(..) {
             self.tell(change);
         }
+        self.changes = changes;
     }
 
     fn tell(&mut self, change: Change) {

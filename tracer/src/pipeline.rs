@@ -24,6 +24,8 @@ use crate::time::{TimeAnchor, Timestamp};
 
 /// How often the counters of losses are read, nanoseconds.
 const LOSSES_EVERY_NS: u64 = 100_000_000;
+/// How often, in the events' own time, what is due is settled while events come, nanoseconds.
+const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
 const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
 
@@ -63,6 +65,7 @@ pub struct Pipeline {
     sockets: SocketDumper,
     next_losses_ns: u64,
     next_orphans_ns: u64,
+    next_expiry_ns: u64,
 }
 
 /// What was already told as lost.
@@ -111,6 +114,7 @@ impl Pipeline {
             sockets: SocketDumper::new(),
             next_losses_ns: 0,
             next_orphans_ns: 0,
+            next_expiry_ns: 0,
         };
         pipeline.merge_older();
         Ok(pipeline)
@@ -184,11 +188,12 @@ impl Pipeline {
             &mut self.loaded.payloads as &mut dyn Source,
         ]);
         let mut events = 0;
-        let Pipeline { merger, engine, anchor, malformed, processes, .. } = self;
+        let Pipeline { merger, engine, anchor, malformed, processes, next_expiry_ns, .. } = self;
         merger.take_until(until_ns, |bytes| {
             events += 1;
-            // Time passes between events too: what was due before this one is settled first.
-            if let Some(at_ns) = peek_at_ns(bytes) {
+            // Time passes between events too: what was long due before this one is settled first.
+            if let Some(at_ns) = peek_at_ns(bytes).filter(|at_ns| *at_ns >= *next_expiry_ns) {
+                *next_expiry_ns = at_ns + EXPIRY_EVERY_NS;
                 engine.expire(anchor.at(at_ns));
             }
             match decode(bytes, *anchor) {

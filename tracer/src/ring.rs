@@ -88,6 +88,11 @@ impl Merger {
     }
 
     fn keep_from(&mut self, ready: usize) {
+        if ready == self.slots.len() {
+            self.bytes.clear();
+            self.slots.clear();
+            return;
+        }
         let mut rest = Vec::new();
         let mut slots = Vec::new();
         for slot in &self.slots[ready..] {

@@ -113,7 +113,9 @@ impl Script {
     }
 
     fn collect(&mut self) {
-        for change in self.tracker.drain().collect::<Vec<_>>() {
+        let mut changes = Vec::new();
+        self.tracker.drain_into(&mut changes);
+        for change in changes {
             match change {
                 Change::Transition(t) => self.transitions.push((t.conn, t.from, t.to, t.source)),
                 Change::Closed(connection) => self.closed.push(*connection),

@@ -128,9 +128,15 @@ impl Tracker {
         self.expire_pending(now);
     }
 
-    /// What was found out since the last call, in order.
-    pub fn drain(&mut self) -> std::vec::Drain<'_, Change> {
-        self.changes.drain(..)
+    /// Whether anything was found out since the last drain.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
+    /// Adds what was found out since the last call to `out`, in order.
+    pub fn drain_into(&mut self, out: &mut Vec<Change>) {
+        out.append(&mut self.changes);
     }
 
     /// A tracked connection.
