@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Read},
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -12,9 +13,11 @@ pub fn say(text: impl std::fmt::Display) {
     eprintln!("{text}");
 }
 
-/// `program arg arg`, for messages.
+/// `program arg arg`, for messages; of the program's path only the name.
 pub fn describe(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    let program = Path::new(command.get_program());
+    let name = program.file_name().unwrap_or(command.get_program());
+    let words = std::iter::once(name).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
