@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::signal::{Signal, kill};
+use nix::sys::time::TimeValLike;
 use nix::unistd::Pid;
 
 use crate::place::{PORT, Place};
@@ -72,10 +74,21 @@ fn record(to: &Path) -> Child {
 fn end(recorder: Child) -> Result<(), String> {
     let pid = i32::try_from(recorder.id()).expect("process ids are small");
     kill(Pid::from_raw(pid), Signal::SIGTERM).map_err(|e| e.to_string())?;
+    let before_us = children_cpu_us();
     let output = recorder.wait_with_output().map_err(|e| e.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    println!("{}", said.trim_end());
+    println!(
+        "{} ({} ms of processor time)",
+        said.trim_end(),
+        (children_cpu_us() - before_us) / 1000
+    );
     if output.status.success() { Ok(()) } else { Err(format!("{}: {said}", output.status)) }
+}
+
+/// Processor time of the children that were waited for.
+fn children_cpu_us() -> i64 {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).expect("the own usage can be read");
+    usage.user_time().num_microseconds() + usage.system_time().num_microseconds()
 }
 
 fn export(recording: &Path, to: &Path) -> Result<(), String> {
