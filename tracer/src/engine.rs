@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::conn::{self, Change, Limits, SnapshotSocket, Tracker, TrackerCounters};
+use crate::conn::{self, Census, Change, Limits, SnapshotSocket, Tracker, TrackerCounters};
 use crate::event::{Body, Event, Payload};
 use crate::http::{self, HttpConnection, RecordContext};
 use crate::record::{self, ConnId, Record};
@@ -210,6 +210,12 @@ impl Engine {
     /// Merges the dump of the sockets that were there before.
     pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, whole: bool) {
         self.tracker.merge_snapshot(sockets, whole);
+        self.collect();
+    }
+
+    /// Sets right, after a loss, what the kernel's socket table says otherwise.
+    pub fn reconcile(&mut self, census: &Census, at: Timestamp) {
+        self.tracker.reconcile(census, at);
         self.collect();
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use tracer_common::Hook;
 
-use crate::conn::{self, Limits, SnapshotSocket, SnapshotState};
+use crate::conn::{self, Census, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
 use crate::engine::{Engine, EngineOptions, Output};
 use crate::enrich::owners;
@@ -24,6 +24,8 @@ use crate::time::{TimeAnchor, Timestamp};
 
 /// How often the counters of losses are read, nanoseconds.
 const LOSSES_EVERY_NS: u64 = 100_000_000;
+/// How long after a loss of states the kernel's socket table is looked at, and how often at most, nanoseconds.
+const RECONCILE_AFTER_NS: u64 = 2_000_000_000;
 /// How often, in the events' own time, what is due is settled while events come, nanoseconds.
 const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
@@ -66,6 +68,8 @@ pub struct Pipeline {
     next_losses_ns: u64,
     next_orphans_ns: u64,
     next_expiry_ns: u64,
+    /// When the socket table is to be looked at because states were lost.
+    reconcile_ns: Option<u64>,
 }
 
 /// What was already told as lost.
@@ -115,6 +119,7 @@ impl Pipeline {
             next_losses_ns: 0,
             next_orphans_ns: 0,
             next_expiry_ns: 0,
+            reconcile_ns: None,
         };
         pipeline.merge_older();
         Ok(pipeline)
@@ -152,7 +157,29 @@ impl Pipeline {
     /// Takes in everything that the kernel told up to now and hands out what follows. Returns the number of events.
     pub fn poll(&mut self, out: &mut Vec<Output>) -> usize {
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
-        self.step(now_ns.saturating_sub(SETTLE_NS), out)
+        let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
+        let census = due.then(|| self.take_census()).flatten();
+        let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        let until_ns = if due { now_ns } else { now_ns.saturating_sub(SETTLE_NS) };
+        let events = self.step(until_ns, out);
+        if let Some(census) = census {
+            self.engine.reconcile(&census, self.anchor.at(until_ns));
+            out.append(&mut self.engine.drain());
+        }
+        events
+    }
+
+    /// The kernel's sockets as they are; `None` where not all could be had.
+    fn take_census(&mut self) -> Option<Census> {
+        self.reconcile_ns = None;
+        let began_at = self.now();
+        let dump = self.sockets.dump_all();
+        if dump.left_out > 0 {
+            log::warn!("too many sockets to set connections right after the loss");
+            return None;
+        }
+        let namespaces = dump.visited.iter().copied().collect();
+        Some(Census { began_at, sockets: snapshot(&dump, |_| None), namespaces })
     }
 
     /// The time of the clock that the records use.
@@ -221,7 +248,7 @@ impl Pipeline {
         out.append(&mut self.engine.drain());
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
-            self.tell_losses(self.anchor.at(until_ns), out);
+            self.tell_losses(until_ns, out);
             if let Some(diagnostics) = self.loaded.diagnostics.as_mut() {
                 diagnostics.flush();
             }
@@ -245,9 +272,14 @@ impl Pipeline {
         self.engine.look(&snapshot(&dump, |_| None), at);
     }
 
-    fn tell_losses(&mut self, at: Timestamp, out: &mut Vec<Output>) {
+    fn tell_losses(&mut self, until_ns: u64, out: &mut Vec<Output>) {
+        let at = self.anchor.at(until_ns);
         for (index, hook) in Hook::ALL.into_iter().enumerate() {
             let lost = self.loaded.counters.read(hook).lost;
+            let is_life = matches!(hook, Hook::State | Hook::Timers);
+            if is_life && lost > self.losses.told[index] {
+                self.reconcile_ns.get_or_insert(until_ns.saturating_add(RECONCILE_AFTER_NS));
+            }
             tell_loss(&mut self.losses.told[index], lost, hook.name(), at, out);
         }
         let refused = self.engine.counters().connections_refused;
@@ -258,11 +290,16 @@ impl Pipeline {
 
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
-        let dump = self.sockets.dump_all();
+        let census = self.take_census();
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         self.next_losses_ns = 0;
         self.step(now_ns, out);
-        self.engine.finish(&snapshot(&dump, |_| None), self.anchor.at(now_ns));
+        let at = self.anchor.at(now_ns);
+        if let Some(census) = census.as_ref().filter(|_| self.totals().lost > 0) {
+            self.engine.reconcile(census, at);
+        }
+        let sockets = census.map_or(Vec::new(), |census| census.sockets);
+        self.engine.finish(&sockets, at);
         out.append(&mut self.engine.drain());
     }
 }

@@ -83,6 +83,8 @@ pub(super) struct Evidence {
     pub fin_received: bool,
     /// The listener closed while this was half-open.
     pub listener_closed: bool,
+    /// It was found to be gone: no event told of its end.
+    pub end_unseen: bool,
     /// Segments seen to be sent again.
     pub repeats_sent: u64,
     /// A timewait or request socket ended by its timer.

@@ -9,6 +9,7 @@ mod connection;
 mod deadlines;
 mod owner;
 mod peers;
+mod reconcile;
 mod segments;
 mod snapshot;
 mod states;
@@ -21,5 +22,6 @@ mod verdict;
 mod tests;
 
 pub use connection::{Connection, Owner, ProcessFacts};
+pub use reconcile::Census;
 pub use snapshot::{SnapshotSocket, SnapshotState};
 pub use tracker::{Change, Limits, Tracker, TrackerCounters};

@@ -627,3 +627,60 @@ fn syn_acks_sent_again_count_for_a_connection_that_never_stood() {
     script.pass(1_000_000);
     assert_eq!(script.ended(ConnId(1)).segments_retransmitted(), Some(2));
 }
+
+fn census(script: &Script, sockets: Vec<SnapshotSocket>) -> Census {
+    Census { began_at: script.at(), sockets, namespaces: [1].into_iter().collect() }
+}
+
+fn socket(cookie: u64, state: SnapshotState) -> SnapshotSocket {
+    SnapshotSocket { cookie, tuple: client_tuple(), state, counters: None, owner: None }
+}
+
+#[test]
+fn a_connection_that_is_gone_after_a_loss_is_ended_as_inferred_without_a_verdict() {
+    let mut script = Script::new();
+    script.handshake();
+    script.pass(10);
+    let census = census(&script, vec![socket(CLIENT, SnapshotState::Full(Established))]);
+    script.tracker.reconcile(&census, script.at());
+    script.pass(1_000_000);
+    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().lost_events(), 0);
+    assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established, Close]);
+    assert_eq!(script.verdict(Script::SERVER_ID), (Outcome::Unknown, None));
+    assert_eq!(script.ended(Script::SERVER_ID).lost_events(), 1);
+    let inferred = (Script::SERVER_ID, Established, Close, Source::Inferred);
+    assert!(script.transitions.contains(&inferred));
+}
+
+#[test]
+fn a_connection_in_another_state_after_a_loss_is_set_right() {
+    let mut script = Script::new();
+    script.handshake();
+    script.pass(10);
+    let found = vec![
+        socket(CLIENT, SnapshotState::TimeWait(TimeWait)),
+        socket(SERVER, SnapshotState::Full(Established)),
+    ];
+    let census = census(&script, found);
+    script.tracker.reconcile(&census, script.at());
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, TimeWait]);
+    // Its timewait socket's address was not known: its timer's end ties it.
+    let client = client_tuple();
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Expire, TimeWait);
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::CLIENT_ID).0, Outcome::Graceful);
+}
+
+#[test]
+fn what_changed_after_the_census_began_and_other_namespaces_are_left_alone() {
+    let mut script = Script::new();
+    let early = census(&script, Vec::new());
+    script.handshake();
+    script.tracker.reconcile(&early, script.at());
+    assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established]);
+    let elsewhere = Census { namespaces: [9].into_iter().collect(), ..census(&script, Vec::new()) };
+    script.pass(10);
+    script.tracker.reconcile(&elsewhere, script.at());
+    assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established]);
+}

@@ -27,6 +27,9 @@ impl Connection {
         if !self.is_closed() {
             return Outcome::Open;
         }
+        if self.evidence.end_unseen {
+            return Outcome::Unknown;
+        }
         match self.last_before_close() {
             Some(TcpState::SynSent) => self.unanswered(),
             Some(TcpState::SynRecv) => self.half_open(),

@@ -131,6 +131,8 @@ pub enum DumpError {
 pub struct Snapshot {
     /// The sockets, each once.
     pub sockets: Vec<SocketSnapshot>,
+    /// Namespaces that were looked into whole.
+    pub visited: Vec<u32>,
     /// Namespaces that could not be looked into; those that ended meanwhile are not among them.
     pub failures: Vec<Failure>,
     /// Sockets and namespaces beyond the bounds, and answers that could not be read.
@@ -177,13 +179,14 @@ impl SocketDumper {
         let visits = self.namespaces.visit(netns, |inode| collector.dump_here(inode, states));
         let mut snapshot = collector.snapshot;
         match visits {
-            Ok(visits) => visits
-                .into_iter()
-                .filter_map(|(inode, result)| {
-                    let result = result.map_err(DumpError::from).and_then(|dumped| dumped);
-                    result.err().map(|error| (inode, error))
-                })
-                .for_each(|(inode, error)| snapshot.failures.push(Failure { netns: inode, error })),
+            Ok(visits) => {
+                for (netns, result) in visits {
+                    match result.map_err(DumpError::from).and_then(|dumped| dumped) {
+                        Ok(()) => snapshot.visited.push(netns),
+                        Err(error) => snapshot.failures.push(Failure { netns, error }),
+                    }
+                }
+            }
             Err(e) => snapshot.failures.push(Failure { netns: 0, error: e.into() }),
         }
         snapshot

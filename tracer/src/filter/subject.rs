@@ -112,7 +112,7 @@ fn visit_connection<'a>(key: Key, c: &'a Connection, f: &mut dyn FnMut(Option<Va
         Key::Rhost => f(host(&c.remote)),
         Key::Host => [&c.local, &c.remote].into_iter().for_each(|end| f(host(end))),
         Key::Role => f(c.endpoint.map(|role| Value::Text(role_name(role)))),
-        Key::Outcome => f(Some(Value::Text(outcome_name(c.outcome)))),
+        Key::Outcome => f(outcome_name(c.outcome).map(Value::Text)),
         Key::ClosedBy => f(c.closed_by.map(|by| Value::Text(closed_by_name(by)))),
         Key::Family => f(Some(Value::Text(family_name(c.family)))),
         Key::Pid => f(c.pid.map(|pid| Value::Number(pid.into()))),
@@ -178,8 +178,9 @@ const fn role_name(role: Endpoint) -> &'static str {
     }
 }
 
-const fn outcome_name(outcome: Outcome) -> &'static str {
-    match outcome {
+/// `None` where the outcome is unknown.
+const fn outcome_name(outcome: Outcome) -> Option<&'static str> {
+    Some(match outcome {
         Outcome::Graceful => "graceful",
         Outcome::ResetByLocal => "reset_by_local",
         Outcome::ResetByRemote => "reset_by_remote",
@@ -188,7 +189,8 @@ const fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::Unreachable => "unreachable",
         Outcome::Aborted => "aborted",
         Outcome::Open => "open",
-    }
+        Outcome::Unknown => return None,
+    })
 }
 
 const fn closed_by_name(by: ClosedBy) -> &'static str {
@@ -250,7 +252,10 @@ mod tests {
             Outcome::Aborted,
             Outcome::Open,
         ] {
-            assert_eq!(json(serde_json::to_value(outcome).unwrap()), outcome_name(outcome));
+            assert_eq!(
+                json(serde_json::to_value(outcome).unwrap()),
+                outcome_name(outcome).unwrap()
+            );
         }
         for by in [ClosedBy::Local, ClosedBy::Remote, ClosedBy::Both] {
             assert_eq!(json(serde_json::to_value(by).unwrap()), closed_by_name(by));

@@ -264,6 +264,31 @@ pub enum Outcome {
     Aborted,
     /// Not ended yet.
     Open,
+    /// It has ended, but the events that told how were lost. In JSON `null`.
+    Unknown,
+}
+
+/// `outcome` in JSON, where unknown is `null`.
+mod outcome {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Outcome;
+
+    pub fn serialize<S: Serializer>(outcome: &Outcome, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() && *outcome == Outcome::Unknown {
+            s.serialize_none()
+        } else {
+            outcome.serialize(s)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Outcome, D::Error> {
+        if d.is_human_readable() {
+            Option::<Outcome>::deserialize(d).map(|found| found.unwrap_or(Outcome::Unknown))
+        } else {
+            Outcome::deserialize(d)
+        }
+    }
 }
 
 /// Who sent the first FIN or reset.
@@ -312,6 +337,7 @@ pub struct Connection {
     /// Its life in order.
     pub states: Vec<StateEntry>,
     /// Verdict.
+    #[serde(with = "outcome")]
     pub outcome: Outcome,
     /// Who closed first.
     pub closed_by: Option<ClosedBy>,

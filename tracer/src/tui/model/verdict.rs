@@ -58,6 +58,7 @@ pub fn outcome(outcome: Outcome, who: Option<ClosedBy>) -> (&'static str, Tone) 
         Outcome::TimedOut => ("timed out", Tone::Bad),
         Outcome::Unreachable => ("unreachable", Tone::Bad),
         Outcome::Aborted => ("given up", Tone::Notice),
+        Outcome::Unknown => ("end not seen", Tone::Notice),
     }
 }
 
@@ -124,6 +125,7 @@ fn ended_story(row: &Row) -> String {
         Outcome::TimedOut => format!("Timed out: {remote} did not answer."),
         Outcome::Unreachable => format!("Unreachable: the network knows no way to {remote}."),
         Outcome::Aborted => format!("Given up by {us} before it stood."),
+        Outcome::Unknown => "Gone; the events that told how were lost.".to_owned(),
     }
 }
 
