@@ -25,8 +25,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use expect::{Check, Seen};
 use place::Place;
-use support::environment;
 use support::tracing::{Run, Tracing};
+use support::{environment, said};
 
 /// A row of the table.
 #[derive(Clone, Copy)]
@@ -99,7 +99,7 @@ fn play(case: &Case) -> Played {
     let mut place = Place::new();
     let netns = place.netns();
     let checks = catch_unwind(AssertUnwindSafe(|| (case.play)(&mut place)))
-        .map_err(|_| "the case could not be played; see above".to_owned());
+        .map_err(|panic| format!("could not be played: {}", said(panic.as_ref())));
     place.end();
     Played { case: *case, netns, _place: place, checks }
 }

@@ -10,6 +10,7 @@ use crate::expect::Lives;
 use crate::scenarios::{Begins, Scenario};
 use crate::stage::{Gate, Stage};
 use crate::support::records::Line;
+use crate::support::said;
 use crate::support::tcpstates::TcpStates;
 use crate::support::tracing::{Output, Run, Tracing};
 use crate::support::witness::{Told, Witness};
@@ -102,12 +103,6 @@ fn play((index, scenario): (usize, &Scenario), gate: &Arc<Gate>) -> Played {
         gate.give_up();
     }
     Played { scenario: *scenario, stage, lives }
-}
-
-fn said(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().cloned();
-    text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()))
-        .unwrap_or_else(|| "it panicked without a word".into())
 }
 
 /// Whether a `connection` line has come for every life that ends within the test.

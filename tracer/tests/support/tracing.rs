@@ -11,9 +11,13 @@ use nix::unistd::Pid;
 
 use super::environment;
 use super::records::Line;
+use super::wait_until;
 
 /// How long it may take from the start to the first line: loading and attaching included.
 const START: Duration = Duration::from_secs(90);
+
+/// How long it may take to end, the rest of its lines included.
+const END: Duration = Duration::from_secs(60);
 
 /// A line of output, as it was and as it reads.
 #[derive(Clone, Debug)]
@@ -115,6 +119,9 @@ impl Tracing {
         let pid = i32::try_from(self.child.id()).expect("process ids are small");
         // It may have ended by itself; then there is nobody to tell.
         let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        if !wait_until(END, || !matches!(self.child.try_wait(), Ok(None))) {
+            let _ = self.child.kill();
+        }
         let status = self.child.wait().expect("a child can be waited for");
         self.stdout.join().expect("the reader does not panic");
         let stderr = self.stderr.join().expect("the reader does not panic");

@@ -106,13 +106,6 @@ impl Wire {
         }
     }
 
-    /// Loses what was held, and passes everything from now on.
-    pub fn discard(&self) {
-        let mut state = self.shared.state();
-        state.rule = Box::new(|_| Fate::Pass);
-        state.held.clear();
-    }
-
     /// Sends a packet out of nowhere to one end.
     pub fn inject(&self, to: End, packet: &[u8]) {
         self.shared.send(to, packet);

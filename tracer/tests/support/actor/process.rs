@@ -107,15 +107,18 @@ impl Process {
                 self.keep(socket)
             }
             Op::Send { slot, bytes } => {
-                (&*self.socket(slot)?).write_all(&vec![b'.'; bytes])?;
+                let mut socket = self.socket(slot)?;
+                socket.write_all(&vec![b'.'; bytes])?;
                 Ok(Reply { bytes, ..Reply::default() })
             }
             Op::Receive { slot, bytes } => {
-                (&*self.socket(slot)?).read_exact(&mut vec![0; bytes])?;
+                let mut socket = self.socket(slot)?;
+                socket.read_exact(&mut vec![0; bytes])?;
                 Ok(Reply { bytes, ..Reply::default() })
             }
             Op::ReceiveEnd { slot } => {
-                let bytes = (&*self.socket(slot)?).read_to_end(&mut Vec::new())?;
+                let mut socket = self.socket(slot)?;
+                let bytes = socket.read_to_end(&mut Vec::new())?;
                 Ok(Reply { bytes, ..Reply::default() })
             }
             Op::Shutdown { slot } => done(self.socket(slot)?.shutdown(std::net::Shutdown::Write)),
