@@ -150,6 +150,7 @@ fn draw(
         }
     }
     let _stop = StopOnDrop(stop);
+    super::trace::stand_back();
     tui::run(updates, options)
 }
 

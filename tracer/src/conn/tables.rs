@@ -12,7 +12,8 @@ type Pair = (SocketAddress, SocketAddress);
 
 #[derive(Default, Debug)]
 pub(super) struct Tables {
-    connections: FxHashMap<ConnId, Connection>,
+    /// Boxed: growing the table moves pointers, not lives.
+    connections: FxHashMap<ConnId, Box<Connection>>,
     by_cookie: FxHashMap<u64, ConnId>,
     /// The youngest end with this tuple.
     by_tuple: FxHashMap<Tuple, ConnId>,
@@ -35,18 +36,18 @@ impl Tables {
     }
 
     pub fn get(&self, id: ConnId) -> Option<&Connection> {
-        self.connections.get(&id)
+        self.connections.get(&id).map(Box::as_ref)
     }
 
     pub fn get_mut(&mut self, id: ConnId) -> Option<&mut Connection> {
-        self.connections.get_mut(&id)
+        self.connections.get_mut(&id).map(Box::as_mut)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.values()
+        self.connections.values().map(Box::as_ref)
     }
 
-    pub fn insert(&mut self, connection: Connection) {
+    pub fn insert(&mut self, connection: Box<Connection>) {
         let id = connection.id;
         self.index_tuple(id, connection.tuple);
         if let Some(cookie) = connection.cookie {
@@ -55,7 +56,7 @@ impl Tables {
         self.connections.insert(id, connection);
     }
 
-    pub fn remove(&mut self, id: ConnId) -> Option<Connection> {
+    pub fn remove(&mut self, id: ConnId) -> Option<Box<Connection>> {
         let connection = self.connections.remove(&id)?;
         if let Some(cookie) = connection.cookie {
             remove_if(&mut self.by_cookie, &cookie, id);

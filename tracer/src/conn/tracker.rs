@@ -210,7 +210,7 @@ impl Tracker {
         }
         self.last_id += 1;
         let id = ConnId(self.last_id);
-        let mut connection = Connection::new(id, tuple, endpoint, state);
+        let mut connection = Box::new(Connection::new(id, tuple, endpoint, state));
         connection.enter(state, at);
         self.tables.insert(connection);
         self.changes.push(Change::Opened(id));
@@ -254,7 +254,7 @@ impl Tracker {
             return;
         }
         if let Some(connection) = self.tables.remove(id) {
-            self.changes.push(Change::Closed(Box::new(connection)));
+            self.changes.push(Change::Closed(connection));
         }
     }
 }

@@ -34,7 +34,7 @@ pub struct RingSizes {
 
 impl Default for RingSizes {
     fn default() -> Self {
-        RingSizes { events_kib: 16 * 1024, payloads_kib: 32 * 1024 }
+        RingSizes { events_kib: 32 * 1024, payloads_kib: 32 * 1024 }
     }
 }
 
