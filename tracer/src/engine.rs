@@ -302,6 +302,10 @@ impl Engine {
                     self.end_http(id, at);
                 }
                 self.outputs.push(Output::Record(Record::Transition(transition)));
+                // Its counters are new: told when it stands, and when its full socket is gone.
+                if matches!(to, TcpState::Established | TcpState::TimeWait) {
+                    self.tell_changed(id);
+                }
             }
             Change::Segment(segment) => self.outputs.push(Output::Record(Record::Segment(segment))),
             Change::Owned { conn, pid, cgroup_id } => {
