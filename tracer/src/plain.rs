@@ -28,7 +28,7 @@ pub fn line(record: &Record, connection: Option<&Connection>) -> Option<String> 
     pieces(record, connection).map(|pieces| written(&pieces, false))
 }
 
-/// Like [`line`], with a terminal's colours.
+/// Like [`line()`], with a terminal's colours.
 #[must_use]
 pub fn coloured_line(record: &Record, connection: Option<&Connection>) -> Option<String> {
     pieces(record, connection).map(|pieces| written(&pieces, true))

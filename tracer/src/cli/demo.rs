@@ -10,9 +10,11 @@ use crate::engine::Output;
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 
-/// Traces the host as `watch` does, with a small server and its clients at work beside it.
+/// Traces a small server and its clients, at work in this process, as `watch` does the host.
 pub(super) fn run(args: &DemoArgs, level: log::LevelFilter) -> anyhow::Result<()> {
-    let mut shown = watch::open(args.output, Filter::all(), level)?;
+    // The host's other connections are not the demo's.
+    let filter: Filter = format!("host:{}", demo::ADDRESS).parse()?;
+    let mut shown = watch::open(args.output, filter, level)?;
     let options = args.trace.options(shown.tell_changed);
     let until = Until { duration: args.trace.duration };
     let runtime = trace::runtime()?;

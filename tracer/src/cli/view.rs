@@ -72,9 +72,9 @@ impl View {
 fn updates_of(outputs: &[Output]) -> Vec<Update> {
     outputs
         .iter()
-        .filter_map(|output| match output {
-            Output::Record(record) => Some(Update::Record(record.clone())),
-            Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
+        .map(|output| match output {
+            Output::Record(record) => Update::Record(record.clone()),
+            Output::Changed(connection) => Update::Connection(Arc::clone(connection)),
         })
         .collect()
 }

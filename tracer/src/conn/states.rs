@@ -145,10 +145,10 @@ impl Tracker {
     fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
         let born = self.pending_children.remove(&state.skaddr);
         if let Some(id) = self.find(event.cookie, &state.tuple, false) {
-            let another = self.tables.get(id).is_some_and(|c| {
-                c.is_closed() && c.cookie != event.cookie
-                    || c.is_timewait() && c.cookie != event.cookie
-            });
+            let another = self
+                .tables
+                .get(id)
+                .is_some_and(|c| (c.is_closed() || c.is_timewait()) && c.cookie != event.cookie);
             if !another {
                 if let Some(cookie) = event.cookie {
                     self.tables.set_cookie(id, cookie);

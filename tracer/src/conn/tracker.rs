@@ -105,7 +105,7 @@ impl Tracker {
         Tracker { limits, sees_segments, ..Tracker::default() }
     }
 
-    /// Takes in one event. What follows from it is in [`Tracker::drain`].
+    /// Takes in one event. What follows from it is in [`Tracker::drain_into`].
     pub fn apply(&mut self, event: &Event<'_>) {
         match &event.body {
             Body::State(state) => self.apply_state(event, state),

@@ -7,13 +7,16 @@ mod server;
 mod wire;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use scenarios::{SCENARIOS, Scenario};
 use server::Server;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
+
+/// Where everything of the demo listens: a loopback address of its own, so that it can be told from the rest.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 84, 67, 80);
 
 /// Time between the starts of two scenarios: all of them have begun within ten seconds.
 const PACE: Duration = Duration::from_millis(550);
@@ -22,7 +25,7 @@ const PACE: Duration = Duration::from_millis(550);
 /// the log.
 ///
 /// # Errors
-/// Where no port of 127.0.0.1 can be had.
+/// Where no port of [`ADDRESS`] can be had.
 pub async fn run(stop: impl Future<Output = ()>) -> io::Result<()> {
     let server = Server::start().await?;
     log::info!("demo: server on http://{}", server.address);

@@ -1,7 +1,7 @@
 //! The demo's server: HTTP/1.1 on loopback, with routes that end a connection in every way there is.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -9,6 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
+use super::ADDRESS;
 use super::wire::{Head, invalid, read_body, read_head};
 
 /// Connections at a time; more are closed at once. Anyone on this host may connect.
@@ -35,9 +36,9 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts on an ephemeral port of 127.0.0.1.
+    /// Starts on an ephemeral port of [`ADDRESS`].
     pub async fn start() -> io::Result<Server> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind((ADDRESS, 0)).await?;
         let address = listener.local_addr()?;
         Ok(Server { address, accepting: tokio::spawn(accept(listener)) })
     }

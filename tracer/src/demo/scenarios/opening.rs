@@ -1,19 +1,20 @@
 //! Connections that do not come to stand.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
+use crate::demo::ADDRESS;
 use crate::demo::wire::invalid;
 
 /// SYN_SENT to CLOSE within microseconds, verdict "refused". The port is bound, so that nobody else can take
 /// it, but nobody listens.
 pub async fn refused(_: SocketAddr) -> io::Result<()> {
     let held = TcpSocket::new_v4()?;
-    held.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    held.bind((ADDRESS, 0).into())?;
     match TcpStream::connect(held.local_addr()?).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
         Err(error) => Err(error),
@@ -26,7 +27,7 @@ pub async fn refused(_: SocketAddr) -> io::Result<()> {
 pub async fn full_backlog(_: SocketAddr) -> io::Result<()> {
     const PATIENCE: Duration = Duration::from_millis(3500);
     let socket = TcpSocket::new_v4()?;
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+    socket.bind((ADDRESS, 0).into())?;
     // Linux takes one more connection than the backlog says.
     let listener = socket.listen(0)?;
     let address = listener.local_addr()?;

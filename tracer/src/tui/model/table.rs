@@ -67,7 +67,7 @@ impl Table {
         self.rows.get(&id)
     }
 
-    /// The shown rows' ids in order, as of the last [`Table::settle`].
+    /// The shown rows' ids in order, as of the last `settle`.
     #[must_use]
     pub fn shown(&self) -> &[ConnId] {
         self.order.ids()
