@@ -38,3 +38,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).chain([PathBuf::from(tools), "/usr/sbin".into()]);
     folders.map(|folder| folder.join(name)).find(|candidate| candidate.is_file())
 }
+
+/// Whether the running kernel is of this version or a later one.
+pub fn kernel_is_at_least(major: u32, minor: u32) -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("/proc is mounted");
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map_while(|n| n.parse().ok());
+    let mut next = || numbers.next().expect("a release begins with two numbers");
+    (next(), next()) >= (major, minor)
+}
