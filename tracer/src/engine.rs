@@ -225,10 +225,10 @@ impl Engine {
         self.collect();
     }
 
-    /// Namespaces in which an orphan sits in FIN_WAIT2, whose next step no hook may tell.
+    /// Namespaces in which an orphan sits in FIN_WAIT2 since before `since`, whose next step no hook may tell.
     #[must_use]
-    pub fn orphans(&self) -> Vec<u32> {
-        self.tracker.orphaned_namespaces()
+    pub fn orphans(&self, since: Timestamp) -> Vec<u32> {
+        self.tracker.orphaned_namespaces(since)
     }
 
     /// Adds what the edge knows of an owner.

@@ -159,13 +159,20 @@ impl Pipeline {
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
         let census = due.then(|| self.take_census()).flatten();
-        let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
-        let until_ns = if due { now_ns } else { now_ns.saturating_sub(SETTLE_NS) };
+        let orphans = self.look_at_orphans(now_ns);
+        if census.is_none() && orphans.is_none() {
+            return self.step(now_ns.saturating_sub(SETTLE_NS), out);
+        }
+        // What happened up to the looks is taken in before their findings: events know better.
+        let until_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         let events = self.step(until_ns, out);
         if let Some(census) = census {
             self.engine.reconcile(&census, self.anchor.at(until_ns));
-            out.append(&mut self.engine.drain());
         }
+        if let Some(sockets) = orphans {
+            self.engine.look(&sockets, self.anchor.at(now_ns));
+        }
+        out.append(&mut self.engine.drain());
         events
     }
 
@@ -244,7 +251,6 @@ impl Pipeline {
         });
         self.seen += events as u64;
         self.engine.expire(self.anchor.at(until_ns));
-        self.look_at_orphans(until_ns);
         out.append(&mut self.engine.drain());
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
@@ -258,18 +264,18 @@ impl Pipeline {
 
     /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this
     /// host to tell, only a look does.
-    fn look_at_orphans(&mut self, until_ns: u64) {
-        if until_ns < self.next_orphans_ns {
-            return;
+    fn look_at_orphans(&mut self, now_ns: u64) -> Option<Vec<SnapshotSocket>> {
+        if now_ns < self.next_orphans_ns {
+            return None;
         }
-        self.next_orphans_ns = until_ns.saturating_add(ORPHANS_EVERY_NS);
-        let namespaces = self.engine.orphans();
+        self.next_orphans_ns = now_ns.saturating_add(ORPHANS_EVERY_NS);
+        let since = self.anchor.at(now_ns.saturating_sub(ORPHANS_EVERY_NS / 2));
+        let namespaces = self.engine.orphans(since);
         if namespaces.is_empty() {
-            return;
+            return None;
         }
         let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
-        let at = self.now();
-        self.engine.look(&snapshot(&dump, |_| None), at);
+        Some(snapshot(&dump, |_| None))
     }
 
     fn tell_losses(&mut self, until_ns: u64, out: &mut Vec<Output>) {

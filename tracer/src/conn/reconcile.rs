@@ -76,7 +76,7 @@ impl Tracker {
     }
 
     /// It is gone, and nothing told how.
-    fn end_unseen(&mut self, id: ConnId, at: Timestamp) {
+    pub(super) fn end_unseen(&mut self, id: ConnId, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
         connection.missed += 1;
         connection.evidence.end_unseen = true;

@@ -71,13 +71,14 @@ impl Tracker {
         }
     }
 
-    /// Namespaces with an orphan in FIN_WAIT2.
+    /// Namespaces with an orphan in FIN_WAIT2 since before `since`: under load there is always a young one.
     #[must_use]
-    pub fn orphaned_namespaces(&self) -> Vec<u32> {
+    pub fn orphaned_namespaces(&self, since: Timestamp) -> Vec<u32> {
         let mut namespaces: Vec<u32> = self
             .orphans
             .iter()
             .filter_map(|id| self.tables.get(*id))
+            .filter(|c| c.entered_at.is_none_or(|entered_at| entered_at < since))
             .map(|c| c.tuple.netns)
             .collect();
         namespaces.sort_unstable();

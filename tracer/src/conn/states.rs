@@ -145,15 +145,15 @@ impl Tracker {
     fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
         let born = self.pending_children.remove(&state.skaddr);
         if let Some(id) = self.find(event.cookie, &state.tuple, false) {
-            let another = self
-                .tables
-                .get(id)
-                .is_some_and(|c| (c.is_closed() || c.is_timewait()) && c.cookie != event.cookie);
-            if !another {
+            if !self.is_anothers(id, event.cookie) {
                 if let Some(cookie) = event.cookie {
                     self.tables.set_cookie(id, cookie);
                 }
                 return Some(id);
+            }
+            if self.tables.get(id).is_some_and(|c| !c.is_closed() && !c.is_timewait()) {
+                // Two full sockets cannot have one tuple: the end of the older one was lost.
+                self.end_unseen(id, event.at);
             }
         }
         if state.from == TcpState::SynRecv
@@ -166,6 +166,15 @@ impl Tracker {
             return Some(id);
         }
         self.adopt(event, state)
+    }
+
+    /// Whether the connection found by its tuple is another socket's: each has its own cookie.
+    fn is_anothers(&self, id: ConnId, cookie: Option<u64>) -> bool {
+        let Some(connection) = self.tables.get(id) else { return true };
+        match (connection.cookie, cookie) {
+            (Some(known), Some(seen)) => known != seen,
+            _ => connection.is_closed() || connection.is_timewait(),
+        }
     }
 
     fn adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {

@@ -204,14 +204,50 @@ fn the_client_closes_first_and_holds_time_wait_to_its_natural_end() {
 }
 
 #[test]
-fn fin_and_ack_in_one_segment_lead_from_fin_wait_1_to_time_wait() {
+fn a_fin_with_the_ack_passes_through_fin_wait_2() {
     let mut script = Script::new();
     script.handshake();
     let client = client_tuple();
     script.state(CLIENT, client, Established, FinWait1);
+    script.state(CLIENT, client, FinWait1, FinWait2);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
-    script.state(CLIENT, client, FinWait1, Close);
-    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, FinWait1, TimeWait]);
+    script.state(CLIENT, client, FinWait2, Close);
+    let connection = script.tracker.get(Script::CLIENT_ID).unwrap();
+    assert_eq!(connection.lost_events(), 0);
+    let life = [SynSent, Established, FinWait1, FinWait2, TimeWait];
+    assert_eq!(script.life(Script::CLIENT_ID), life);
+}
+
+#[test]
+fn a_timewait_socket_of_fin_wait_1_proves_that_a_step_was_missed() {
+    let mut script = Script::new();
+    script.handshake();
+    script.state(CLIENT, client_tuple(), Established, FinWait1);
+    script.timer(CLIENT, client_tuple(), TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().lost_events(), 1);
+}
+
+#[test]
+fn another_cookie_on_the_same_tuple_is_another_connection_whose_elder_ended_unseen() {
+    let mut script = Script::new();
+    script.handshake();
+    script.state(99, client_tuple(), SynSent, Established);
+    script.pass(1_000_000);
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, Close]);
+    assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Unknown, None));
+    assert_eq!(script.life(ConnId(3)), [SynSent, Established]);
+}
+
+#[test]
+fn a_new_syn_on_the_tuple_of_a_living_server_end_says_that_its_end_was_lost() {
+    let mut script = Script::new();
+    script.handshake();
+    script.pass(1_000_000);
+    let server = client_tuple().mirrored();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::SERVER_ID), (Outcome::Unknown, None));
+    assert_eq!(script.life(ConnId(3)), [SynRecv]);
 }
 
 #[test]
@@ -255,12 +291,12 @@ fn an_orphan_whose_fin_never_comes_times_out_and_nobody_closed_it() {
     script.state(CLIENT, client, FinWait1, FinWait2);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, FinWait2);
     script.state(CLIENT, client, FinWait2, Close);
-    assert_eq!(script.tracker.orphaned_namespaces(), [1]);
+    assert_eq!(script.tracker.orphaned_namespaces(Timestamp(u64::MAX)), [1]);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, FinWait2);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Expire, FinWait2);
     script.pass(1_000_000);
     assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::TimedOut, None));
-    assert!(script.tracker.orphaned_namespaces().is_empty());
+    assert!(script.tracker.orphaned_namespaces(Timestamp(u64::MAX)).is_empty());
 }
 
 #[test]

@@ -37,7 +37,10 @@ impl Tracker {
             return;
         }
         // A dump of the half-open sockets may have brought it before.
-        let id = self.half_open(&timer.tuple).or_else(|| self.open_server(timer.tuple, at));
+        let id = self.half_open(&timer.tuple).or_else(|| {
+            self.end_forgotten(&timer.tuple, at);
+            self.open_server(timer.tuple, at)
+        });
         let Some(id) = id else { return };
         self.tables.set_skaddr(id, timer.skaddr);
         if let Some(connection) = self.tables.get_mut(id) {
@@ -64,6 +67,10 @@ impl Tracker {
         self.tables.set_skaddr(id, timer.skaddr);
         let Some(connection) = self.tables.get_mut(id) else { return };
         connection.timewait = Some(SmallSocket::armed(timer.skaddr));
+        if !leads_to_timewait(connection.state) {
+            // Linux makes a timewait socket of FIN_WAIT2 and CLOSING only: the step to those was not seen.
+            connection.missed += 1;
+        }
         if connection.state != timer.state {
             self.step(id, timer.state, at, Source::Observed);
         }
@@ -155,6 +162,15 @@ impl Tracker {
         }
     }
 
+    /// The kernel answers a SYN for a tuple only when no full socket has it: one that is still told here has ended
+    /// unseen.
+    fn end_forgotten(&mut self, tuple: &crate::event::Tuple, at: Timestamp) {
+        let known = self.tables.by_tuple(tuple).and_then(|id| self.tables.get(id));
+        if let Some(id) = known.filter(|c| !c.is_closed() && !c.is_timewait()).map(|c| c.id) {
+            self.end_unseen(id, at);
+        }
+    }
+
     /// Another small socket has this one's address: it is gone, since its timer was cancelled.
     fn end_replaced(&mut self, id: ConnId, at: Timestamp) {
         let Some(timewait) = self.tables.get(id).and_then(|c| c.timewait) else { return };
@@ -200,4 +216,8 @@ impl Tracker {
             self.step(id, TcpState::TimeWait, at, Source::Inferred);
         }
     }
+}
+
+const fn leads_to_timewait(state: TcpState) -> bool {
+    matches!(state, TcpState::FinWait2 | TcpState::Closing | TcpState::TimeWait | TcpState::Close)
 }
