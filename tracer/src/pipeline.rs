@@ -28,6 +28,8 @@ const LOSSES_EVERY_NS: u64 = 100_000_000;
 const RECONCILE_AFTER_NS: u64 = 2_000_000_000;
 /// How often, in the events' own time, what is due is settled while events come, nanoseconds.
 const EXPIRY_EVERY_NS: u64 = 1_000_000;
+/// How often the kernel is asked for runs of hooks that it left out, nanoseconds.
+const MISSED_RUNS_EVERY_NS: u64 = 1_000_000_000;
 /// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
 const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
 
@@ -66,6 +68,7 @@ pub struct Pipeline {
     processes: ProcessTable,
     sockets: SocketDumper,
     next_losses_ns: u64,
+    next_missed_runs_ns: u64,
     next_orphans_ns: u64,
     next_expiry_ns: u64,
     /// When the socket table is to be looked at because states were lost.
@@ -76,6 +79,7 @@ pub struct Pipeline {
 #[derive(Default)]
 struct Losses {
     told: [u64; Hook::ALL.len()],
+    told_missed_runs: [u64; Group::ALL.len()],
     told_connections: u64,
     told_malformed: u64,
 }
@@ -117,6 +121,7 @@ impl Pipeline {
             processes: ProcessTable::new(cgroup_root),
             sockets: SocketDumper::new(),
             next_losses_ns: 0,
+            next_missed_runs_ns: 0,
             next_orphans_ns: 0,
             next_expiry_ns: 0,
             reconcile_ns: None,
@@ -199,6 +204,7 @@ impl Pipeline {
     #[must_use]
     pub fn totals(&self) -> Totals {
         let lost = self.losses.told.iter().sum::<u64>()
+            + self.losses.told_missed_runs.iter().sum::<u64>()
             + self.losses.told_connections
             + self.losses.told_malformed;
         Totals { seen: self.seen, lost, tracked: self.engine.tracked() }
@@ -255,6 +261,7 @@ impl Pipeline {
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
             self.tell_losses(until_ns, out);
+            self.tell_missed_runs(until_ns, out);
             if let Some(diagnostics) = self.loaded.diagnostics.as_mut() {
                 diagnostics.flush();
             }
@@ -294,11 +301,28 @@ impl Pipeline {
         tell_loss(&mut self.losses.told_malformed, malformed, "decode", at, out);
     }
 
+    fn tell_missed_runs(&mut self, until_ns: u64, out: &mut Vec<Output>) {
+        if until_ns < self.next_missed_runs_ns {
+            return;
+        }
+        self.next_missed_runs_ns = until_ns.saturating_add(MISSED_RUNS_EVERY_NS);
+        let at = self.anchor.at(until_ns);
+        let missed = self.loaded.missed_runs();
+        for group in Group::ALL {
+            let told = &mut self.losses.told_missed_runs[group as usize];
+            if matches!(group, Group::State | Group::Timers) && missed[group as usize] > *told {
+                self.reconcile_ns.get_or_insert(until_ns.saturating_add(RECONCILE_AFTER_NS));
+            }
+            tell_loss(told, missed[group as usize], group.name(), at, out);
+        }
+    }
+
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
         let census = self.take_census();
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         self.next_losses_ns = 0;
+        self.next_missed_runs_ns = 0;
         self.step(now_ns, out);
         let at = self.anchor.at(now_ns);
         if let Some(census) = census.as_ref().filter(|_| self.totals().lost > 0) {

@@ -9,6 +9,8 @@ pub mod offsets;
 pub mod programs;
 pub mod tracefs;
 
+use std::os::fd::{AsFd as _, AsRawFd as _};
+
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
@@ -99,8 +101,30 @@ pub struct Loaded {
     pub cgroup: Option<CgroupRoot>,
     /// Diagnostics of the kernel side.
     pub diagnostics: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    /// Holds the links.
-    _ebpf: Ebpf,
+    /// Holds the programs and their links.
+    ebpf: Ebpf,
+}
+
+impl Loaded {
+    /// Runs of hooks that the kernel left out so far, by group: a program that is interrupted by itself on the same
+    /// CPU is not run twice (`recursion_misses`), and what it would have told is lost.
+    #[must_use]
+    pub fn missed_runs(&self) -> [u64; Group::ALL.len()] {
+        let mut missed = [0; Group::ALL.len()];
+        for program in &PROGRAMS {
+            let fd = self.ebpf.program(program.name).and_then(|loaded| loaded.fd().ok());
+            let Some(fd) = fd.map(|fd| fd.as_fd().as_raw_fd()) else { continue };
+            missed[program.group as usize] += recursion_misses(fd);
+        }
+        missed
+    }
+}
+
+/// The kernel's count in fdinfo; 0 where it cannot be read.
+fn recursion_misses(fd: std::os::fd::RawFd) -> u64 {
+    let Ok(text) = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { return 0 };
+    let count = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
+    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 #[derive(Clone, Copy)]
@@ -161,7 +185,7 @@ pub fn load(sizes: RingSizes) -> Result<Loaded, LoadError> {
         health,
         cgroup: cgroup.ok(),
         diagnostics,
-        _ebpf: ebpf,
+        ebpf,
     })
 }
 

@@ -13,6 +13,7 @@
 
 mod agree;
 mod expect;
+mod fits;
 mod judge;
 mod run;
 mod scenarios;
@@ -78,6 +79,7 @@ fn trials(once: &Arc<Once>) -> Vec<Trial> {
     let mut trials: Vec<Trial> = TABLE.iter().map(row).collect();
     trials.extend([
         over_all("every_line_is_a_record_and_nothing_is_lost", nothing_is_lost),
+        over_all("every_line_fits_the_schema", fits_the_schema),
         over_all("the_kernels_own_trace_agrees_on_every_transition", kernel_agrees),
         over_all("tcpstates_agrees_on_every_transition", tcpstates_agrees),
     ]);
@@ -96,6 +98,10 @@ fn nothing_is_lost(outcome: &Outcome) -> Result<(), String> {
         problems.push(format!("it ended with {}: {}", run.status, run.stderr));
     }
     none(problems)
+}
+
+fn fits_the_schema(outcome: &Outcome) -> Result<(), String> {
+    none(outcome.run.as_ref().map_or(Vec::new(), fits::misfits))
 }
 
 fn kernel_agrees(outcome: &Outcome) -> Result<(), String> {
