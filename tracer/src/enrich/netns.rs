@@ -23,9 +23,10 @@ pub struct Namespaces {
 }
 
 impl Namespaces {
-    /// Looks through the threads of every process and the bind mounts that `ip netns` and container runtimes make.
+    /// Looks through the threads and open files of every process and the bind mounts that `ip netns` and container
+    /// runtimes make.
     ///
-    /// A namespace that only an open file or a socket keeps alive is not found: nothing leads into it.
+    /// A namespace that only a socket keeps alive is not found: nothing leads into it.
     #[must_use]
     pub fn enumerate() -> Namespaces {
         let mut found = Namespaces::default();
@@ -37,7 +38,10 @@ impl Namespaces {
                 found.add(inode, mount.point);
             }
         }
-        processes().for_each(|process| found.add_threads(&process));
+        for process in processes() {
+            found.add_threads(&process);
+            found.add_open_files(&process);
+        }
         found
     }
 
@@ -68,6 +72,17 @@ impl Namespaces {
         let Ok(threads) = fs::read_dir(process.join("task")) else { return };
         for thread in threads.flatten() {
             let path = thread.path().join("ns/net");
+            if let Some(inode) = fs::read_link(&path).ok().and_then(|link| inode_of(&link)) {
+                self.add(inode, path);
+            }
+        }
+    }
+
+    /// A runtime may hold a namespace by an open file alone, with no thread in it.
+    fn add_open_files(&mut self, process: &Path) {
+        let Ok(files) = fs::read_dir(process.join("fd")) else { return };
+        for file in files.flatten() {
+            let path = file.path();
             if let Some(inode) = fs::read_link(&path).ok().and_then(|link| inode_of(&link)) {
                 self.add(inode, path);
             }
