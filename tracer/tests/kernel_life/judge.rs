@@ -181,7 +181,7 @@ fn differences(
 ) -> Vec<String> {
     let mut list = Differences(Vec::new());
     list.unless_equal("states", &names(&expected.path), &names(&life.path()));
-    list.unless_equal("outcome", &expected.outcome, &life.outcome.as_str());
+    list.unless_equal("outcome", &Some(expected.outcome), &life.outcome.as_deref());
     list.unless_equal("family", &expected.family(), &life.family.as_str());
     list.unless_equal("netns", &Some(expected.netns), &life.netns);
     list.unless_equal("older_than_tracer", &expected.older, &life.older_than_tracer);

@@ -29,11 +29,12 @@ use tracer::tcp::TcpState;
 use tracer::time::TimeAnchor;
 use tracer_common::Hook;
 
-use support::environment;
+use support::actor::Actor;
 use support::netns::Namespace;
 use support::records::Line;
 use support::tracing::Tracing;
 use support::witness::Witness;
+use support::{actor, environment};
 
 const CONNECTIONS: u64 = 2000;
 /// SYN, SYN+ACK and two FINs, each seen at both ends.
@@ -41,6 +42,7 @@ const SEGMENTS_OF_A_CONNECTION: u64 = 8;
 const TINY: RingSizes = RingSizes { events_kib: 4, payloads_kib: 4 };
 
 fn main() -> ExitCode {
+    actor::act_if_asked();
     let arguments = Arguments::from_args();
     if let (false, Some(why)) = (arguments.list, environment::missing()) {
         environment::skip("kernel_loss", &why);
@@ -152,6 +154,8 @@ fn gaps_are_told() -> Result<(), String> {
         Close, CloseWait, Established, FinWait1, FinWait2, LastAck, SynRecv, SynSent, TimeWait,
     };
     let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    // A namespace is found by the processes that live in it.
+    let _resident = Actor::start(&namespace, "loss-resident");
     let tracing = Tracing::start(&["--event-ring-kib", "4", "--payload-ring-kib", "4"])?;
     make_connections(&namespace);
     let run = tracing.stop();

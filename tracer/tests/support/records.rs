@@ -67,7 +67,8 @@ pub struct Life {
     pub closed_at: Option<Timestamp>,
     pub older_than_tracer: bool,
     pub states: Vec<Step>,
-    pub outcome: String,
+    /// `None` where its end was lost.
+    pub outcome: Option<String>,
     pub closed_by: Option<String>,
     pub bytes_sent: Option<u64>,
     pub bytes_received: Option<u64>,
