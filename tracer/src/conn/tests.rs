@@ -506,6 +506,21 @@ fn a_child_born_without_its_tuple_and_cookie_is_tied_by_its_next_event() {
 }
 
 #[test]
+fn a_processor_that_stalls_between_a_childs_birth_and_its_next_event_does_not_end_the_request() {
+    let server = client_tuple().mirrored();
+    let mut script = Script::new();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    let empty = Tuple { netns: 1, local: address(80), remote: address(0) };
+    script.state(LISTENER, empty, Listen, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.pass(400_000);
+    script.state(SERVER, server, SynRecv, Established);
+    script.pass(5_000_000);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+    assert_eq!(script.tracker.len(), 1);
+}
+
+#[test]
 fn with_syn_cookies_the_server_end_begins_with_its_child() {
     let server = client_tuple().mirrored();
     let mut script = Script::new();

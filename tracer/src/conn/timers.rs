@@ -7,7 +7,7 @@ use tracer_common::{TimerOf, TimerOp};
 
 use super::connection::SmallSocket;
 use super::deadlines::Due;
-use super::tracker::{TIMER_SETTLE_NS, Tracker};
+use super::tracker::{CHILD_WAIT_NS, TIMER_SETTLE_NS, Tracker};
 use crate::event::Timer;
 use crate::record::{ConnId, Source};
 use crate::tcp::TcpState;
@@ -192,8 +192,23 @@ impl Tracker {
         self.settle(id, request, now);
     }
 
+    /// Whether a child that was born without its tuple (before 6.18) may be this request's: its next event ties it,
+    /// and on a stalled processor that takes its time.
+    fn may_become_a_child(&self, id: ConnId, small: &SmallSocket, now: Timestamp) -> bool {
+        let (None, Some(cancelled_at)) = (small.expired_at, small.cancelled_at) else {
+            return false;
+        };
+        self.tables.get(id).is_some_and(|c| c.state == TcpState::SynRecv && !c.child_seen)
+            && now.since_ns(cancelled_at) < CHILD_WAIT_NS
+            && self.pending_children.values().any(|born_at| *born_at <= cancelled_at)
+    }
+
     fn settle(&mut self, id: ConnId, small: SmallSocket, now: Timestamp) {
         let due = |sign: Timestamp| sign.plus_ns(TIMER_SETTLE_NS) <= now;
+        if self.may_become_a_child(id, &small, now) {
+            self.deadlines.push(now.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
+            return;
+        }
         let (ended_at, expired) = match (small.expired_at, small.cancelled_at) {
             (Some(expired_at), _) if due(expired_at) => (expired_at, true),
             (None, Some(cancelled_at)) if due(cancelled_at) => (cancelled_at, false),

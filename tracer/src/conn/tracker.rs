@@ -17,6 +17,9 @@ pub(super) const SETTLE_NS: u64 = 100_000_000;
 /// How long a cancelled timer may wait for what explains it (a child, a re-arm, an expiry), nanoseconds.
 pub(super) const TIMER_SETTLE_NS: u64 = 50_000_000;
 
+/// How long a cancelled request waits for a child that is known to be born but not yet whose, nanoseconds.
+pub(super) const CHILD_WAIT_NS: u64 = 1_000_000_000;
+
 /// Bounds of the tracker's tables.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

@@ -127,7 +127,8 @@ pub fn clocks_apart(outcome: &Outcome) -> Result<usize, String> {
         offsets.iter().map(|&(offset, id)| (offset.abs_diff(usual), id)).collect();
     apart.sort_unstable();
     let most = &apart[apart.len() * 9 / 10];
-    let worst = &apart[apart.len() - 1];
+    // Between the two hooks of one event an emulated processor may be stopped for as long as its host likes.
+    let worst = &apart[apart.len() * 99 / 100];
     if most.0 > CLOCKS_APART_NS || worst.0 > STOPPED_NS {
         return Err(format!(
             "stamps lie apart: {} ns for most, {} ns for {}",
