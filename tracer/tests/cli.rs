@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests may panic")]
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -285,6 +286,26 @@ fn a_closed_pipe_is_success() {
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()), "{args:?}");
+    }
+}
+
+#[test]
+fn a_signal_ends_an_export_without_failure() {
+    use nix::sys::signal::{Signal, kill};
+    let folder = Folder::new();
+    // More lines than a pipe takes: the export waits for a reader that never comes.
+    let path = folder.file("run.trc", &recording(4_000));
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let mut child = tracer()
+            .args(["export", &path, "--to", "jsonl"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // The first byte says that it is at work, so its handlers are in place.
+        let mut first = [0];
+        child.stdout.as_mut().unwrap().read_exact(&mut first).unwrap();
+        kill(nix::unistd::Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{signal}");
     }
 }
 

@@ -52,7 +52,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match command {
         Command::Watch(args) => watch::run(&args, level),
         Command::Record(args) => record::run(&args),
-        Command::Export(args) => export::run(&args),
+        Command::Export(args) => trace::until_signalled(move || export::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args, level),
         Command::Completions(args) => completions::run(&args),

@@ -86,6 +86,14 @@ impl Stop {
         })
     }
 
+    /// Waits for a signal.
+    async fn signalled(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+
     /// Waits for `pause`; true when the run is to end.
     async fn within(&mut self, pause: Duration) -> bool {
         let wake = Instant::now() + pause;
@@ -99,6 +107,23 @@ impl Stop {
             _ = self.terminate.recv() => true,
         }
     }
+}
+
+/// Does `work` until it is done or a signal ends it, which is no failure: what was written until then stays.
+pub(super) fn until_signalled(
+    work: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(async {
+        let mut stop = Stop::new(None)?;
+        tokio::select! {
+            done = tokio::task::spawn_blocking(work) => done.context("the work broke off")?,
+            () = stop.signalled() => Ok(()),
+        }
+    });
+    // Not waited for: it may be stuck in a write that nobody reads.
+    runtime.shutdown_background();
+    result
 }
 
 /// A runtime for the commands that trace.
