@@ -58,10 +58,11 @@ pub fn main(options: Options) -> Result<ExitCode> {
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The kernels asked for; without a wish, all there are.
+/// The kernels asked for; without a wish, the running one. An emulator's processors stop for as long as its host
+/// likes, which no bound on time in a test survives every time: those runs are asked for by name.
 fn kernels(options: &Options) -> Vec<&str> {
     if options.kernel.is_empty() {
-        return std::iter::once("host").chain(setup::kernels::VERSIONS).collect();
+        return vec!["host"];
     }
     options.kernel.iter().map(String::as_str).collect()
 }
