@@ -21,22 +21,18 @@ pub struct Origin {
 /// Room for a `T` in the ring of states, its header filled; `None`, counted, where the ring is full.
 #[inline(always)]
 pub fn reserve<T: 'static>(origin: &Origin) -> Option<RingBufEntry<T>> {
-    match EVENTS.reserve_untyped::<T>(0) {
-        Some(mut entry) => {
-            write_header(entry.as_mut_ptr().cast(), origin);
-            Some(entry)
-        }
-        None => {
-            count_lost(origin);
-            None
-        }
-    }
+    begin(EVENTS.reserve_untyped::<T>(0), origin)
 }
 
 /// The same in the ring of payload.
 #[inline(always)]
 pub fn reserve_payload<T: 'static>(origin: &Origin) -> Option<RingBufEntry<T>> {
-    match PAYLOADS.reserve_untyped::<T>(0) {
+    begin(PAYLOADS.reserve_untyped::<T>(0), origin)
+}
+
+#[inline(always)]
+fn begin<T: 'static>(room: Option<RingBufEntry<T>>, origin: &Origin) -> Option<RingBufEntry<T>> {
+    match room {
         Some(mut entry) => {
             write_header(entry.as_mut_ptr().cast(), origin);
             Some(entry)

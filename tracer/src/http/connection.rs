@@ -349,6 +349,7 @@ impl HttpConnection {
         }
     }
 
+    /// The stream goes on behind `bytes` that its reader can do without.
     fn pass(
         &mut self,
         direction: Direction,
@@ -357,14 +358,12 @@ impl HttpConnection {
         seen: bool,
         out: &mut Vec<Exchange>,
     ) {
-        self.side(direction).stream.pass(bytes);
-        if bytes > 0 {
-            self.with_reader(direction, out, |reader, context| {
-                reader.skip(at, bytes, seen, context)
-            });
-        }
+        self.advance(direction, bytes, out, |reader, context| {
+            reader.skip(at, bytes, seen, context);
+        });
     }
 
+    /// The stream goes on behind `bytes` that its reader would have needed.
     fn give_up(
         &mut self,
         direction: Direction,
@@ -373,11 +372,21 @@ impl HttpConnection {
         seen: bool,
         out: &mut Vec<Exchange>,
     ) {
+        self.advance(direction, bytes, out, |reader, context| {
+            reader.gap(at, bytes, seen, context);
+        });
+    }
+
+    fn advance(
+        &mut self,
+        direction: Direction,
+        bytes: u64,
+        out: &mut Vec<Exchange>,
+        tell: impl FnOnce(&mut Reader, &mut Context<'_>),
+    ) {
         self.side(direction).stream.pass(bytes);
         if bytes > 0 {
-            self.with_reader(direction, out, |reader, context| {
-                reader.gap(at, bytes, seen, context)
-            });
+            self.with_reader(direction, out, tell);
         }
     }
 

@@ -1,0 +1,119 @@
+//! Which connection an event is about.
+
+use super::*;
+
+#[test]
+fn another_cookie_on_the_same_tuple_is_another_connection_whose_elder_ended_unseen() {
+    let mut script = Script::new();
+    script.handshake();
+    script.state(99, client_tuple(), SynSent, Established);
+    script.pass(1_000_000);
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, Close]);
+    assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Unknown, None));
+    assert_eq!(script.life(ConnId(3)), [SynSent, Established]);
+}
+
+#[test]
+fn a_new_syn_on_the_tuple_of_a_living_server_end_says_that_its_end_was_lost() {
+    let mut script = Script::new();
+    script.handshake();
+    script.pass(1_000_000);
+    let server = client_tuple().mirrored();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::SERVER_ID), (Outcome::Unknown, None));
+    assert_eq!(script.life(ConnId(3)), [SynRecv]);
+}
+
+#[test]
+fn the_same_four_tuple_twice_within_a_moment_is_two_connections() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    script.state(CLIENT, client, FinWait1, Close);
+    script.state(99, client, Close, SynSent);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    script.state(99, client, SynSent, Established);
+    script.pass(1_000_000);
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, FinWait1, TimeWait, Close]);
+    assert_eq!(script.life(ConnId(3)), [SynSent, Established]);
+}
+
+#[test]
+fn a_socket_that_connects_twice_lives_twice() {
+    let mut script = Script::new();
+    let client = client_tuple();
+    script.state(CLIENT, client, Close, SynSent);
+    script.state(CLIENT, client, SynSent, Established);
+    script.state(CLIENT, client, Established, Close);
+    script.state(CLIENT, client, Close, SynSent);
+    script.state_errno(CLIENT, client, SynSent, Close, 111);
+    script.pass(1_000_000);
+    assert_eq!(script.life(ConnId(1)), [SynSent, Established, Close]);
+    assert_eq!(script.life(ConnId(2)), [SynSent, Close]);
+    assert_eq!(script.verdict(ConnId(2)).0, Outcome::Refused);
+}
+
+#[test]
+fn a_full_table_refuses_and_counts() {
+    let mut script = Script::new();
+    script.tracker = Tracker::new(Limits { connections: 1, pending: 1 }, true);
+    let other = Tuple { local: address(40_001), ..client_tuple() };
+    script.state(CLIENT, client_tuple(), Close, SynSent);
+    script.state(SERVER, other, Close, SynSent);
+    assert_eq!(script.tracker.len(), 1);
+    assert_eq!(script.tracker.counters.connections_refused, 1);
+}
+
+#[test]
+fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers() {
+    let mut script = Script::new();
+    for (netns, isn) in [(1, 100), (2, 200)] {
+        let client = Tuple { netns, ..client_tuple() };
+        let server = Tuple { netns: netns + 10, ..client.mirrored() };
+        script.state(u64::from(netns), client, Close, SynSent);
+        script.segment(u64::from(netns), client, Direction::Sent, flags::SYN, isn);
+        script.segment(LISTENER, server, Direction::Received, flags::SYN, isn);
+        let timer = event::Timer {
+            tuple: server,
+            skaddr: REQ + u64::from(netns),
+            op: TimerOp::Start,
+            of: TimerOf::Request,
+            state: SynRecv,
+        };
+        script.tell(Hook::Timers, 0, Body::Timer(timer));
+    }
+    let peers: Vec<_> = (1..=4).map(|id| script.tracker.get(ConnId(id)).unwrap().peer).collect();
+    assert_eq!(peers, [Some(ConnId(2)), Some(ConnId(1)), Some(ConnId(4)), Some(ConnId(3))]);
+}
+
+#[test]
+fn a_new_timewait_socket_at_the_address_of_a_killed_one_is_another_connections() {
+    let mut script = Script::new();
+    let client = client_tuple();
+    for cookie in [CLIENT, 99] {
+        script.state(cookie, client, Close, SynSent);
+        script.state(cookie, client, SynSent, Established);
+        script.state(cookie, client, Established, FinWait1);
+        script.timer(cookie, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+        script.state(cookie, client, FinWait1, Close);
+        script.timer(cookie, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    }
+    script.pass(1_000_000);
+    for id in [ConnId(1), ConnId(2)] {
+        assert_eq!(script.life(id), [SynSent, Established, FinWait1, TimeWait, Close]);
+        assert!(script.ended(id).closed_at < Some(Timestamp(script.now_us * 1_000 - 900_000_000)));
+    }
+}
+
+#[test]
+fn a_new_request_at_the_address_of_one_that_became_a_child_is_another_connection() {
+    let mut script = Script::new();
+    script.handshake();
+    let server = client_tuple().mirrored();
+    script.state(SERVER, server, Established, Close);
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    assert_eq!(script.life(ConnId(3)), [SynRecv]);
+}

@@ -1,0 +1,169 @@
+//! Lives told by hand-made events: what the tracker makes of each, in any order the kernel may tell it.
+
+use tracer_common::{Hook, TimerOf, TimerOp};
+
+use super::*;
+use crate::event::{self, Body, Counters, Event, Task, Tuple};
+use crate::record::{ClosedBy, ConnId, Outcome, SocketAddress, Source};
+use crate::tcp::{Direction, TcpState, flags};
+use crate::time::Timestamp;
+
+use TcpState::{
+    Close, CloseWait, Closing, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent,
+    TimeWait,
+};
+
+mod ending;
+mod identity;
+mod opening;
+mod order;
+mod sockets;
+mod verdicts;
+
+const CLIENT: u64 = 11;
+const SERVER: u64 = 22;
+const LISTENER: u64 = 33;
+const TW: u64 = 0x7777;
+const REQ: u64 = 0x8888;
+
+/// A tracker and the clock of its events, microseconds.
+struct Script {
+    tracker: Tracker,
+    now_us: u64,
+    transitions: Vec<(ConnId, TcpState, TcpState, Source)>,
+    closed: Vec<Connection>,
+}
+
+fn address(port: u16) -> SocketAddress {
+    SocketAddress { ip: "10.0.0.1".parse().unwrap(), port }
+}
+
+fn client_tuple() -> Tuple {
+    Tuple { netns: 1, local: address(40_000), remote: address(80) }
+}
+
+fn task(pid: u32, name: &str) -> Task {
+    let mut comm = [0; 16];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    Task { pid, tid: pid, cgroup_id: 5, comm }
+}
+
+fn state_event(tuple: Tuple, from: TcpState, to: TcpState, errno: i32) -> event::State {
+    event::State {
+        tuple,
+        skaddr: 0x1000,
+        from,
+        to,
+        task: task(7, "curl"),
+        errno,
+        fin_received: false,
+        orphan: false,
+        counters: Counters::default(),
+    }
+}
+
+impl Script {
+    fn new() -> Script {
+        let mut tracker = Tracker::new(Limits::default(), true);
+        tracker.merge_snapshot(Vec::new(), true);
+        Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() }
+    }
+
+    fn at(&self) -> Timestamp {
+        Timestamp(self.now_us * 1_000)
+    }
+
+    fn tell(&mut self, hook: Hook, cookie: u64, body: Body<'_>) {
+        self.now_us += 10;
+        let cookie = (cookie != 0).then_some(cookie);
+        let event = Event { at: self.at(), cookie, socket_lost: 0, hook, body };
+        self.tracker.expire(event.at);
+        self.tracker.apply(&event);
+        self.collect();
+    }
+
+    fn state(&mut self, cookie: u64, tuple: Tuple, from: TcpState, to: TcpState) {
+        self.state_errno(cookie, tuple, from, to, 0);
+    }
+
+    fn state_errno(&mut self, cookie: u64, tuple: Tuple, from: TcpState, to: TcpState, errno: i32) {
+        let body = Body::State(state_event(tuple, from, to, errno));
+        self.tell(Hook::State, cookie, body);
+    }
+
+    fn timer(&mut self, cookie: u64, tuple: Tuple, of: TimerOf, op: TimerOp, state: TcpState) {
+        let skaddr = if of == TimerOf::TimeWait { TW } else { REQ };
+        let timer = event::Timer { tuple, skaddr, op, of, state };
+        self.tell(Hook::Timers, cookie, Body::Timer(timer));
+    }
+
+    fn segment(&mut self, cookie: u64, tuple: Tuple, direction: Direction, bits: u8, seq: u32) {
+        let by_tuple = cookie == LISTENER || cookie == 0;
+        let ack = (bits & flags::ACK != 0).then_some(0);
+        let segment = event::Segment {
+            tuple,
+            direction,
+            flags: bits,
+            seq,
+            ack,
+            payload_bytes: 0,
+            retransmit: false,
+            by_tuple,
+        };
+        self.tell(Hook::Segments, cookie, Body::Segment(segment));
+    }
+
+    fn pass(&mut self, us: u64) {
+        self.now_us += us;
+        self.tracker.expire(self.at());
+        self.collect();
+    }
+
+    fn collect(&mut self) {
+        let mut changes = Vec::new();
+        self.tracker.drain_into(&mut changes);
+        for change in changes {
+            match change {
+                Change::Transition(t) => self.transitions.push((t.conn, t.from, t.to, t.source)),
+                Change::Closed(connection) => self.closed.push(*connection),
+                _ => {}
+            }
+        }
+    }
+
+    /// The handshake of both ends as 6.18 tells it.
+    fn handshake(&mut self) {
+        let client = client_tuple();
+        let server = client.mirrored();
+        let unbound = Tuple { local: address(0), ..client };
+        self.state(CLIENT, unbound, Close, SynSent);
+        self.segment(CLIENT, client, Direction::Sent, flags::SYN, 100);
+        self.segment(LISTENER, server, Direction::Received, flags::SYN, 100);
+        self.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+        self.segment(LISTENER, server, Direction::Sent, flags::SYN | flags::ACK, 500);
+        self.segment(CLIENT, client, Direction::Received, flags::SYN | flags::ACK, 500);
+        self.state(CLIENT, client, SynSent, Established);
+        self.state(SERVER, server, Listen, SynRecv);
+        self.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+        self.state(SERVER, server, SynRecv, Established);
+    }
+
+    /// Ids of client and server after [`Script::handshake`].
+    const CLIENT_ID: ConnId = ConnId(1);
+    const SERVER_ID: ConnId = ConnId(2);
+
+    fn life(&self, id: ConnId) -> Vec<TcpState> {
+        let closed = self.closed.iter().find(|c| c.id == id);
+        let connection = closed.or_else(|| self.tracker.get(id)).expect("a known connection");
+        connection.history.iter().map(|entry| entry.state).collect()
+    }
+
+    fn ended(&self, id: ConnId) -> &Connection {
+        self.closed.iter().find(|c| c.id == id).expect("an ended connection")
+    }
+
+    fn verdict(&self, id: ConnId) -> (Outcome, Option<ClosedBy>) {
+        let connection = self.ended(id);
+        (connection.outcome(), connection.closed_by())
+    }
+}

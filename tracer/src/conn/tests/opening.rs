@@ -1,0 +1,73 @@
+//! How lives begin.
+
+use super::*;
+
+#[test]
+fn a_handshake_makes_two_ends_that_know_each_other() {
+    let mut script = Script::new();
+    script.handshake();
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established]);
+    assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established]);
+    let client = script.tracker.get(Script::CLIENT_ID).unwrap();
+    let server = script.tracker.get(Script::SERVER_ID).unwrap();
+    assert_eq!((client.peer, server.peer), (Some(server.id), Some(client.id)));
+    assert_eq!((client.cookie, server.cookie), (Some(CLIENT), Some(SERVER)));
+    assert_eq!(client.tuple, client_tuple());
+    assert_eq!(script.tracker.len(), 2);
+}
+
+#[test]
+fn a_child_born_without_its_tuple_and_cookie_is_tied_by_its_next_event() {
+    // Kernels before 6.18.
+    let server = client_tuple().mirrored();
+    let mut script = Script::new();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    let empty = Tuple { netns: 1, local: address(80), remote: address(0) };
+    script.state(LISTENER, empty, Listen, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.state(SERVER, server, SynRecv, Established);
+    script.pass(1_000_000);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+    assert_eq!(script.tracker.get(ConnId(1)).unwrap().cookie, Some(SERVER));
+    assert_eq!(script.tracker.len(), 1);
+}
+
+#[test]
+fn a_processor_that_stalls_between_a_childs_birth_and_its_next_event_does_not_end_the_request() {
+    let server = client_tuple().mirrored();
+    let mut script = Script::new();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    let empty = Tuple { netns: 1, local: address(80), remote: address(0) };
+    script.state(LISTENER, empty, Listen, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.pass(400_000);
+    script.state(SERVER, server, SynRecv, Established);
+    script.pass(5_000_000);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+    assert_eq!(script.tracker.len(), 1);
+}
+
+#[test]
+fn with_syn_cookies_the_server_end_begins_with_its_child() {
+    let server = client_tuple().mirrored();
+    let mut script = Script::new();
+    script.state(SERVER, server, Listen, SynRecv);
+    script.state(SERVER, server, SynRecv, Established);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+    assert_eq!(script.tracker.get(ConnId(1)).unwrap().lost_events(), 0);
+}
+
+#[test]
+fn syn_acks_sent_again_count_for_a_connection_that_never_stood() {
+    let mut script = Script::new();
+    let server = client_tuple().mirrored();
+    script.segment(LISTENER, server, Direction::Received, flags::SYN, 100);
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    for _ in 0..3 {
+        script.segment(LISTENER, server, Direction::Sent, flags::SYN | flags::ACK, 500);
+    }
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Expire, SynRecv);
+    script.pass(1_000_000);
+    assert_eq!(script.ended(ConnId(1)).segments_retransmitted(), Some(2));
+}
