@@ -7,6 +7,7 @@ use tracer::ring::{Merger, SETTLE_NS, Source};
 use tracer::time::TimeAnchor;
 
 use super::tape::Tape;
+use super::traffic::Load;
 
 /// How often the rings are looked at under load, nanoseconds.
 const POLL_NS: u64 = 5_000_000;
@@ -15,18 +16,8 @@ const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// Long enough for the last end to be told, nanoseconds.
 const AFTER_THE_LAST_NS: u64 = 1_000_000_000;
 
-/// An engine that has seen the whole host at its start, and tells records only.
-#[must_use]
-pub fn engine() -> Engine {
-    let mut engine = Engine::new(EngineOptions {
-        limits: Limits::default(),
-        sees_segments: true,
-        tell_changed: false,
-        show_secrets: false,
-    });
-    engine.merge_snapshot(Vec::new(), true);
-    engine
-}
+/// The clock of events made up here: their first second lies in November 2023.
+pub const ANCHOR: TimeAnchor = TimeAnchor::new(1_700_000_000_000_000_000, 0);
 
 /// Decodes events and feeds them to an engine, as the pipeline does.
 pub struct Driver {
@@ -34,25 +25,30 @@ pub struct Driver {
     pub engine: Engine,
     /// Events that could not be decoded.
     pub malformed: u64,
-    anchor: TimeAnchor,
     next_expiry_ns: u64,
 }
 
-impl Default for Driver {
-    fn default() -> Self {
-        let anchor = TimeAnchor::new(1_700_000_000_000_000_000, 0);
-        Driver { engine: engine(), malformed: 0, anchor, next_expiry_ns: 0 }
-    }
-}
-
 impl Driver {
+    /// A driver of an engine that has seen the whole host at its start.
+    #[must_use]
+    pub fn new(tell_changed: bool) -> Driver {
+        let mut engine = Engine::new(EngineOptions {
+            limits: Limits::default(),
+            sees_segments: true,
+            tell_changed,
+            show_secrets: false,
+        });
+        engine.merge_snapshot(Vec::new(), true);
+        Driver { engine, malformed: 0, next_expiry_ns: 0 }
+    }
+
     /// Takes in one event.
     pub fn take(&mut self, at_ns: u64, bytes: &[u8]) {
         if at_ns >= self.next_expiry_ns {
             self.next_expiry_ns = at_ns + EXPIRY_EVERY_NS;
-            self.engine.expire(self.anchor.at(at_ns));
+            self.engine.expire(ANCHOR.at(at_ns));
         }
-        match decode(bytes, self.anchor) {
+        match decode(bytes, ANCHOR) {
             Ok(event) => {
                 self.engine.apply(&event);
                 // The edge looks these up in /proc, once for each process.
@@ -64,14 +60,13 @@ impl Driver {
 
     /// What was found out up to `until_ns`.
     pub fn poll(&mut self, until_ns: u64) -> Vec<Output> {
-        self.engine.expire(self.anchor.at(until_ns));
+        self.engine.expire(ANCHOR.at(until_ns));
         self.engine.drain()
     }
 }
 
 /// Runs an engine over a tape; `each` gets what every look finds.
-pub fn straight(tape: &Tape, mut each: impl FnMut(Vec<Output>)) -> Driver {
-    let mut driver = Driver::default();
+pub fn straight(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>)) {
     let mut next_poll_ns = 0;
     for (at_ns, bytes) in tape.iter() {
         if at_ns >= next_poll_ns {
@@ -81,12 +76,20 @@ pub fn straight(tape: &Tape, mut each: impl FnMut(Vec<Output>)) -> Driver {
         driver.take(at_ns, bytes);
     }
     each(driver.poll(tape.last_ns() + AFTER_THE_LAST_NS));
-    driver
 }
 
-/// The same out of two rings, through the merger that puts them into one order.
-pub fn merged(tape: &Tape, mut each: impl FnMut(Vec<Output>)) -> Driver {
-    let mut driver = Driver::default();
+/// Runs an engine over a load too large for one tape, and drops what it tells. One connection follows another.
+pub fn in_parts(driver: &mut Driver, load: &Load) {
+    const CONNECTIONS_PER_TAPE: usize = 1_000;
+    let load = Load { concurrent: 1, ..*load };
+    for first in (0..load.connections).step_by(CONNECTIONS_PER_TAPE) {
+        let end = load.connections.min(first + CONNECTIONS_PER_TAPE);
+        straight(driver, &load.part(first..end), drop);
+    }
+}
+
+/// Runs an engine over a tape that comes out of two rings, through the merger that puts them into one order.
+pub fn merged(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>)) {
     let mut merger = Merger::default();
     let [mut events, mut payloads] = tape.rings();
     for now_ns in looks(tape) {
@@ -100,7 +103,6 @@ pub fn merged(tape: &Tape, mut each: impl FnMut(Vec<Output>)) -> Driver {
         });
         each(driver.poll(settled_ns));
     }
-    driver
 }
 
 /// When the rings are looked at: every 5 ms while there are events, and once when all is over.

@@ -120,11 +120,6 @@ impl<'a> Life<'a> {
         Life { tape, at_ns, client, server, request_skaddr }
     }
 
-    /// Lets `ns` pass in which nothing happens.
-    pub fn pass(&mut self, ns: u64) {
-        self.at_ns += ns;
-    }
-
     /// The three segments of the opening.
     pub fn open(&mut self) {
         self.change(Side::Client, TcpState::SynSent);
@@ -148,7 +143,7 @@ impl<'a> Life<'a> {
         self.message(Side::Server, response);
     }
 
-    /// The four segments of the closing, `closer` first; its TIME_WAIT runs to its end.
+    /// The four segments of the closing, `closer` first, which then is in TIME_WAIT.
     pub fn close(&mut self, closer: Side) {
         let other = closer.other();
         self.change(closer, TcpState::FinWait1);
@@ -163,7 +158,11 @@ impl<'a> Life<'a> {
         self.timewait_timer(closer, TimerOp::Start);
         self.change(closer, TcpState::Close);
         self.change(other, TcpState::Close);
-        self.pass(TIME_WAIT_NS);
+    }
+
+    /// `closer`'s TIME_WAIT runs to its natural end.
+    pub fn end_time_wait(&mut self, closer: Side) {
+        self.at_ns += TIME_WAIT_NS;
         self.timewait_timer(closer, TimerOp::Cancel);
         self.timewait_timer(closer, TimerOp::Expire);
     }

@@ -1,10 +1,12 @@
 //! Whole lives of many connections, running into one another as under load.
 
+use std::ops::Range;
+
 use super::life::{Life, Side, Socket};
 use super::tape::Tape;
 
 /// Ports that Linux gives to clients: net.ipv4.ip_local_port_range.
-const CLIENT_PORTS: std::ops::Range<u16> = 32_768..60_999;
+const CLIENT_PORTS: Range<u16> = 32_768..60_999;
 /// The first event, CLOCK_MONOTONIC nanoseconds.
 const BEGIN_NS: u64 = 1_000_000_000;
 /// Opening and closing of one life without its TIME_WAIT, nanoseconds.
@@ -28,6 +30,17 @@ ETag: \"642c2ba0-267\"\r\nAccept-Ranges: bytes\r\n\r\n";
 /// Bytes of its welcome page.
 pub const RESPONSE_BODY_BYTES: usize = 615;
 
+/// How far lives are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Until {
+    /// The connection stands.
+    Open,
+    /// One end is in TIME_WAIT, the other gone.
+    TimeWait,
+    /// Both ends are gone.
+    Gone,
+}
+
 /// How much of what.
 #[derive(Clone, Copy, Debug)]
 pub struct Load {
@@ -37,25 +50,27 @@ pub struct Load {
     pub concurrent: usize,
     /// HTTP exchanges on each.
     pub exchanges: usize,
+    /// How far their lives are told.
+    pub until: Until,
 }
 
 impl Load {
     /// Connections that open and close and carry nothing.
     #[must_use]
     pub const fn states(connections: usize) -> Load {
-        Load { connections, concurrent: 16, exchanges: 0 }
+        Load { connections, concurrent: 16, exchanges: 0, until: Until::Gone }
     }
 
     /// A connection for every request.
     #[must_use]
     pub const fn churn(connections: usize) -> Load {
-        Load { connections, concurrent: 16, exchanges: 1 }
+        Load { connections, concurrent: 16, exchanges: 1, until: Until::Gone }
     }
 
     /// A thousand requests on every connection.
     #[must_use]
     pub const fn keep_alive(connections: usize) -> Load {
-        Load { connections, concurrent: 16, exchanges: 1_000 }
+        Load { connections, concurrent: 16, exchanges: 1_000, until: Until::Gone }
     }
 
     /// Exchanges that both ends together are to tell.
@@ -73,11 +88,17 @@ impl Load {
     /// Its events.
     #[must_use]
     pub fn tape(&self) -> Tape {
+        self.part(0..self.connections)
+    }
+
+    /// The events of some of its connections, by number.
+    #[must_use]
+    pub fn part(&self, connections: Range<usize>) -> Tape {
         let mut tape = Tape::default();
         let response = response();
         let open_ns = LIFE_NS + EXCHANGE_NS * self.exchanges as u64;
         let spacing_ns = open_ns / self.concurrent as u64;
-        for number in 0..self.connections as u64 {
+        for number in connections.start as u64..connections.end as u64 {
             let begin_ns = BEGIN_NS + number * spacing_ns;
             self.live(&mut tape, number, begin_ns, &response);
         }
@@ -95,7 +116,12 @@ impl Load {
         for _ in 0..self.exchanges {
             life.exchange(REQUEST, response);
         }
-        life.close(closer(number));
+        if self.until >= Until::TimeWait {
+            life.close(closer(number));
+        }
+        if self.until >= Until::Gone {
+            life.end_time_wait(closer(number));
+        }
     }
 }
 

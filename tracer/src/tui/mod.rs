@@ -7,7 +7,8 @@ pub mod model;
 pub mod term;
 pub mod text;
 pub mod theme;
-mod view;
+#[doc(hidden)] // for the benches
+pub mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
