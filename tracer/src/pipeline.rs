@@ -15,7 +15,7 @@ use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
 use crate::event::{Body, Counters, Tuple};
-use crate::load::programs::Group;
+use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Merger, SETTLE_NS, Source};
@@ -38,6 +38,8 @@ const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
 pub struct Options {
     /// Sizes of the rings.
     pub rings: RingSizes,
+    /// Groups of hooks to attach.
+    pub groups: Groups,
     /// Leave secrets as they are.
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
@@ -100,7 +102,7 @@ impl Pipeline {
         let anchor =
             TimeAnchor::new(clock_ns(ClockId::CLOCK_REALTIME), clock_ns(ClockId::CLOCK_MONOTONIC));
         let started_at = anchor.at(clock_ns(ClockId::CLOCK_MONOTONIC));
-        let loaded = load::load(options.rings).context("tracing cannot start")?;
+        let loaded = load::load(options.rings, options.groups).context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
         let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
         let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
