@@ -2,6 +2,7 @@
 //!
 //! One task owns it. Nothing here decides anything about a connection.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -86,6 +87,11 @@ struct Losses {
     told_malformed: u64,
 }
 
+/// Unforeseeable from outside: std's tables are seeded the same way.
+fn random_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8)
+}
+
 fn clock_ns(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
@@ -109,7 +115,7 @@ impl Pipeline {
         let mut pipeline = Pipeline {
             loaded,
             engine: Engine::new(EngineOptions {
-                limits: Limits::default(),
+                limits: Limits { hash_seed: random_seed(), ..Limits::default() },
                 sees_segments,
                 tell_changed: options.tell_changed,
                 show_secrets: options.show_secrets,
@@ -147,8 +153,8 @@ impl Pipeline {
         let owners = owners::owners_of(&inodes);
         let sockets = snapshot(&dump, |inode| {
             let owner = owners.get(&inode)?;
-            let comm = owner.comm.clone().unwrap_or_default();
-            Some(conn::Owner { pid: owner.pid, comm, facts: Arc::default() })
+            let comm = conn::Comm::from(owner.comm.as_deref().unwrap_or_default());
+            Some(conn::Owner { pid: NonZeroU32::new(owner.pid)?, comm, facts: None })
         });
         self.engine.merge_snapshot(sockets, whole);
         let now = self.now();
@@ -377,9 +383,14 @@ fn socket_counters(socket: &SocketSnapshot) -> Option<Counters> {
     Some(Counters {
         bytes_sent: socket.bytes_sent?,
         bytes_received: socket.bytes_received?,
-        segments_retransmitted: socket.segments_retransmitted.unwrap_or(0),
-        srtt_us: socket.srtt_us,
+        segments_retransmitted: saturated(socket.segments_retransmitted.unwrap_or(0)),
+        srtt_us: socket.srtt_us.and_then(|us| NonZeroU32::new(saturated(us))),
     })
+}
+
+/// The kernel's own counters of these are of 32 bits.
+fn saturated(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn host_record(loaded: &Loaded, started_at: Timestamp, show_secrets: bool) -> Host {
