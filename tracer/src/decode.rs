@@ -1,5 +1,7 @@
 //! Ring bytes to [`Event`]s: bounds and values checked, nothing trusted, no unsafe code.
 
+use std::num::NonZeroU32;
+
 use thiserror::Error;
 use tracer_common as wire;
 use wire::{Hook, Kind, TimerOf, TimerOp};
@@ -150,8 +152,8 @@ fn counters(event: &wire::State) -> Counters {
         bytes_sent: event.bytes_sent.saturating_sub(event.bytes_retrans),
         // tcp_rcv_nxt_update() counts the FIN's sequence number as a byte.
         bytes_received: event.bytes_received.saturating_sub(u64::from(event.fin_received != 0)),
-        segments_retransmitted: event.total_retrans.into(),
-        srtt_us: (event.srtt_us_8 != 0).then_some(u64::from(event.srtt_us_8 >> 3)),
+        segments_retransmitted: event.total_retrans,
+        srtt_us: NonZeroU32::new(event.srtt_us_8 >> 3),
     }
 }
 

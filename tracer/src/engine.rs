@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::conn::{self, Census, Change, Limits, SnapshotSocket, Tracker, TrackerCounters};
+use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker, TrackerCounters};
 use crate::event::{Body, Event, Payload};
 use crate::http::{self, HttpConnection, RecordContext};
-use crate::record::{self, ConnId, Record};
+use crate::record::{self, Record};
 use crate::tcp::{Direction, Endpoint, TcpState, flags};
 use crate::time::Timestamp;
 
@@ -28,7 +28,7 @@ pub enum Output {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
     /// The connection.
-    pub conn: ConnId,
+    pub conn: Key,
     /// Process id.
     pub pid: u32,
     /// cgroup v2 id, 0 where unknown.
@@ -42,9 +42,9 @@ pub struct Engine {
     owned: Vec<Owned>,
     /// Kept for its memory.
     changes: Vec<Change>,
-    http: FxHashMap<ConnId, HttpConnection>,
+    http: FxHashMap<Key, Box<HttpConnection>>,
     /// Connections whose HTTP waits for something until a deadline.
-    waiting: FxHashSet<ConnId>,
+    waiting: FxHashSet<Key>,
     exchanges: Vec<http::Exchange>,
     show_secrets: bool,
     tell_changed: bool,
@@ -122,7 +122,7 @@ impl Engine {
         if connection.is_closed() {
             return;
         }
-        let http = self.http.entry(id).or_insert_with(|| begin_http(connection));
+        let http = self.http.entry(id).or_insert_with(|| Box::new(begin_http(connection)));
         if lost_more {
             http.lost(event.at, &mut self.exchanges);
         }
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Tells the exchanges that are done, and notes what HTTP waits for.
-    fn after_http(&mut self, id: ConnId) {
+    fn after_http(&mut self, id: Key) {
         self.tell_exchanges(id);
         let waits = self.http.get(&id).is_some_and(|http| http.next_deadline().is_some());
         if waits {
@@ -161,7 +161,7 @@ impl Engine {
         if self.waiting.is_empty() {
             return;
         }
-        let due: Vec<ConnId> = self
+        let due: Vec<Key> = self
             .waiting
             .iter()
             .copied()
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// The connection carries no more data: what is pending in its HTTP is told as it is.
-    fn end_http(&mut self, id: ConnId, at: Timestamp) {
+    fn end_http(&mut self, id: Key, at: Timestamp) {
         let Some(mut http) = self.http.remove(&id) else { return };
         http.close(at, &mut self.exchanges);
         self.http_counters += http.counters();
@@ -187,17 +187,18 @@ impl Engine {
         self.tell_exchanges(id);
     }
 
-    fn tell_exchanges(&mut self, id: ConnId) {
+    fn tell_exchanges(&mut self, id: Key) {
         if self.exchanges.is_empty() {
             return;
         }
-        let connection = self.tracker.get(id);
+        // Its HTTP is over before it is forgotten.
+        let Some(connection) = self.tracker.get(id) else { return self.exchanges.clear() };
         let context = RecordContext {
-            conn: id,
+            conn: connection.id,
             scheme: "http",
-            connect_us: connection.and_then(|c| c.connect_us),
+            connect_us: connection.connect_us(),
             tls_us: None,
-            server: connection.and_then(server_of),
+            server: server_of(connection),
             show_secrets: self.show_secrets,
         };
         for exchange in self.exchanges.drain(..) {
@@ -232,7 +233,7 @@ impl Engine {
     }
 
     /// Adds what the edge knows of an owner.
-    pub fn set_facts(&mut self, conn: ConnId, facts: Arc<conn::ProcessFacts>) {
+    pub fn set_facts(&mut self, conn: Key, facts: Arc<conn::ProcessFacts>) {
         self.tracker.set_facts(conn, facts);
         self.tell_changed(conn);
     }
@@ -264,9 +265,7 @@ impl Engine {
     pub fn finish(&mut self, sockets: &[SnapshotSocket], now: Timestamp) {
         self.tracker.refresh_counters(sockets);
         self.collect();
-        let mut ids: Vec<ConnId> = self.tracker.iter().map(|c| c.id).collect();
-        ids.sort_unstable();
-        for id in ids {
+        for id in self.tracker.keys() {
             self.end_http(id, now);
             if let Some(connection) = self.tracker.get(id) {
                 let record = Arc::new(connection_record(connection));
@@ -296,8 +295,8 @@ impl Engine {
     fn tell(&mut self, change: Change) {
         match change {
             Change::Opened(id) | Change::Paired(id) => self.tell_changed(id),
-            Change::Transition(transition) => {
-                let (id, at, to) = (transition.conn, transition.at, transition.to);
+            Change::Transition(id, transition) => {
+                let (at, to) = (transition.at, transition.to);
                 if matches!(to, TcpState::TimeWait | TcpState::Close) {
                     self.end_http(id, at);
                 }
@@ -311,14 +310,14 @@ impl Engine {
             Change::Owned { conn, pid, cgroup_id } => {
                 self.owned.push(Owned { conn, pid, cgroup_id });
             }
-            Change::Closed(connection) => {
+            Change::Closed(_, connection) => {
                 let record = Arc::new(connection_record(&connection));
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
         }
     }
 
-    fn tell_changed(&mut self, id: ConnId) {
+    fn tell_changed(&mut self, id: Key) {
         if self.tell_changed
             && let Some(connection) = self.tracker.get(id)
         {
@@ -350,30 +349,31 @@ fn server_of(connection: &conn::Connection) -> Option<record::SocketAddress> {
 #[must_use]
 pub fn connection_record(c: &conn::Connection) -> record::Connection {
     let owner = c.owner.as_ref();
-    let facts = owner.map(|o| o.facts.as_ref());
+    let facts = owner.and_then(|o| o.facts.as_deref());
+    let counters = c.counters();
     record::Connection {
         id: c.id,
         endpoint: c.endpoint,
         family: c.tuple.family(),
         local: c.tuple.local,
         remote: c.tuple.remote,
-        peer: c.peer,
-        pid: owner.map(|o| o.pid),
-        comm: owner.map(|o| o.comm.clone()),
+        peer: c.peer(),
+        pid: owner.map(|o| o.pid.get()),
+        comm: owner.map(|o| o.comm.name()),
         exe: facts.and_then(|f| f.exe.clone()),
         cgroup: facts.and_then(|f| f.cgroup.clone()),
         container: facts.and_then(|f| f.container.clone()),
         netns: (c.tuple.netns != 0).then_some(c.tuple.netns),
-        opened_at: c.opened_at,
-        closed_at: c.closed_at,
+        opened_at: c.opened_at(),
+        closed_at: c.closed_at(),
         older_than_tracer: c.older,
-        states: c.history.to_vec(),
+        states: c.life.iter().collect(),
         outcome: c.outcome(),
         closed_by: c.closed_by(),
-        bytes_sent: c.counters.map(|n| n.bytes_sent),
-        bytes_received: c.counters.map(|n| n.bytes_received),
+        bytes_sent: counters.map(|n| n.bytes_sent),
+        bytes_received: counters.map(|n| n.bytes_received),
         segments_retransmitted: c.segments_retransmitted(),
-        srtt_us: c.counters.and_then(|n| n.srtt_us),
+        srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
         exchanges: c.exchanges,
         lost_events: c.lost_events(),
     }

@@ -1,6 +1,7 @@
 //! What the kernel told, decoded: the input of the tracker.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::num::NonZeroU32;
 
 use tracer_common::{Hook, TimerOf, TimerOp};
 
@@ -132,9 +133,9 @@ pub struct Counters {
     /// Payload bytes received in order, each once.
     pub bytes_received: u64,
     /// Segments sent again.
-    pub segments_retransmitted: u64,
+    pub segments_retransmitted: u32,
     /// Smoothed round-trip time in microseconds; `None` before the first sample.
-    pub srtt_us: Option<u64>,
+    pub srtt_us: Option<NonZeroU32>,
 }
 
 /// A timer of a timewait or request socket.

@@ -2,6 +2,7 @@
 //!
 //! One task owns it. Nothing here decides anything about a connection.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -15,7 +16,7 @@ use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
 use crate::event::{Body, Counters, Tuple};
-use crate::load::programs::Group;
+use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Merger, SETTLE_NS, Source};
@@ -38,6 +39,8 @@ const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
 pub struct Options {
     /// Sizes of the rings.
     pub rings: RingSizes,
+    /// Groups of hooks to attach.
+    pub groups: Groups,
     /// Leave secrets as they are.
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
@@ -84,6 +87,11 @@ struct Losses {
     told_malformed: u64,
 }
 
+/// Unforeseeable from outside: std's tables are seeded the same way.
+fn random_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8)
+}
+
 fn clock_ns(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
@@ -100,14 +108,14 @@ impl Pipeline {
         let anchor =
             TimeAnchor::new(clock_ns(ClockId::CLOCK_REALTIME), clock_ns(ClockId::CLOCK_MONOTONIC));
         let started_at = anchor.at(clock_ns(ClockId::CLOCK_MONOTONIC));
-        let loaded = load::load(options.rings).context("tracing cannot start")?;
+        let loaded = load::load(options.rings, options.groups).context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
         let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
         let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
         let mut pipeline = Pipeline {
             loaded,
             engine: Engine::new(EngineOptions {
-                limits: Limits::default(),
+                limits: Limits { hash_seed: random_seed(), ..Limits::default() },
                 sees_segments,
                 tell_changed: options.tell_changed,
                 show_secrets: options.show_secrets,
@@ -145,8 +153,8 @@ impl Pipeline {
         let owners = owners::owners_of(&inodes);
         let sockets = snapshot(&dump, |inode| {
             let owner = owners.get(&inode)?;
-            let comm = owner.comm.clone().unwrap_or_default();
-            Some(conn::Owner { pid: owner.pid, comm, facts: Arc::default() })
+            let comm = conn::Comm::from(owner.comm.as_deref().unwrap_or_default());
+            Some(conn::Owner { pid: NonZeroU32::new(owner.pid)?, comm, facts: None })
         });
         self.engine.merge_snapshot(sockets, whole);
         let now = self.now();
@@ -375,9 +383,14 @@ fn socket_counters(socket: &SocketSnapshot) -> Option<Counters> {
     Some(Counters {
         bytes_sent: socket.bytes_sent?,
         bytes_received: socket.bytes_received?,
-        segments_retransmitted: socket.segments_retransmitted.unwrap_or(0),
-        srtt_us: socket.srtt_us,
+        segments_retransmitted: saturated(socket.segments_retransmitted.unwrap_or(0)),
+        srtt_us: socket.srtt_us.and_then(|us| NonZeroU32::new(saturated(us))),
     })
+}
+
+/// The kernel's own counters of these are of 32 bits.
+fn saturated(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 fn host_record(loaded: &Loaded, started_at: Timestamp, show_secrets: bool) -> Host {

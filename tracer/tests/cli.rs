@@ -104,6 +104,7 @@ fn wrong_usage_is_status_2_and_names_what_is_wrong() {
         (&["watch", "--plain", "--json"], "--json"),
         (&["watch", "--for", "30"], "30s"),
         (&["watch", "--event-ring-kib", "5"], "power of two"),
+        (&["watch", "--hooks", "state,tls"], "timers"),
         (&["completions", "cmd"], "bash"),
         (&["-v", "-q", "watch"], "--quiet"),
     ] {

@@ -9,6 +9,7 @@ use super::duration::parse_duration;
 use super::exit::UsageError;
 use crate::export::Format;
 use crate::filter::Filter;
+use crate::load::programs::{Group, Groups};
 
 /// Shows what every TCP connection on this host is doing, from SYN to the end of TIME_WAIT, with its HTTP requests.
 ///
@@ -110,7 +111,7 @@ pub struct OutputArgs {
 }
 
 /// Options of everything that traces.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct TraceArgs {
     /// Stop after this time, such as 30s, 5m, 1h30m or 500ms
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
@@ -118,9 +119,28 @@ pub struct TraceArgs {
     /// Do not redact cookies, credentials and secrets in URLs
     #[arg(long)]
     pub show_secrets: bool,
+    /// Attach only these groups of hooks, to spend less (`tracer doctor` says
+    /// what is lost without each)
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = parse_group)]
+    pub hooks: Vec<Group>,
     /// Sizes of the rings.
     #[command(flatten)]
     pub rings: RingArgs,
+}
+
+impl TraceArgs {
+    /// The groups of hooks to attach: those asked for, else all.
+    #[must_use]
+    pub fn groups(&self) -> Groups {
+        if self.hooks.is_empty() { Groups::ALL } else { Groups::of(&self.hooks) }
+    }
+}
+
+fn parse_group(text: &str) -> Result<Group, String> {
+    Group::ALL.into_iter().find(|group| group.name() == text).ok_or_else(|| {
+        let names: Vec<_> = Group::ALL.iter().map(|group| group.name()).collect();
+        format!("the groups of hooks are {}", names.join(", "))
+    })
 }
 
 /// Sizes of the rings between kernel and user space; for tests and for hosts with very much traffic.
@@ -202,7 +222,7 @@ pub struct DoctorArgs {
 }
 
 /// `tracer demo`.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct DemoArgs {
     /// Live view, lines or JSON.
     #[command(flatten)]

@@ -8,6 +8,7 @@ use super::args::DoctorArgs;
 use crate::load::health::{GroupHealth, Health};
 use crate::load::host::Host;
 use crate::load::programs::Group;
+use crate::load::programs::Groups;
 use crate::load::{self, LoadError, RingSizes};
 
 /// The whole finding.
@@ -41,7 +42,7 @@ struct HookFinding {
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let host = Host::read();
-    let loaded = load::load(RingSizes { events_kib: 64, payloads_kib: 64 });
+    let loaded = load::load(RingSizes { events_kib: 64, payloads_kib: 64 }, Groups::ALL);
     let checks = checks(&host, &loaded);
     let (hooks, fatal) = match &loaded {
         Ok(loaded) => (hooks(&loaded.health), None),

@@ -51,6 +51,11 @@ impl TraceArgs {
         let mut rings = crate::load::RingSizes::default();
         rings.events_kib = self.rings.event_ring_kib.unwrap_or(rings.events_kib);
         rings.payloads_kib = self.rings.payload_ring_kib.unwrap_or(rings.payloads_kib);
-        crate::pipeline::Options { rings, show_secrets: self.show_secrets, tell_changed }
+        crate::pipeline::Options {
+            rings,
+            groups: self.groups(),
+            show_secrets: self.show_secrets,
+            tell_changed,
+        }
     }
 }

@@ -1,16 +1,16 @@
 //! One end of one connection, as far as it is known.
+//!
+//! Up to a million of them are kept at once (TIME_WAIT lasts a minute): their size is asserted.
 
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
+use super::life::Life;
+use super::moment::Moment;
 use crate::event::{Counters, Task, Tuple};
-use crate::record::{ConnId, StateEntry};
+use crate::record::ConnId;
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
-
-/// States kept of one life; a longer one keeps its first and is counted.
-const HISTORY_MAX: usize = 64;
 
 /// What is known of a process beyond its number and name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,41 +23,72 @@ pub struct ProcessFacts {
     pub container: Option<String>,
 }
 
+/// A process's name as the kernel keeps it: up to 15 bytes, NUL-padded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comm(pub [u8; 16]);
+
+impl Comm {
+    /// The name; bytes that are no UTF-8 are replaced.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
+        String::from_utf8_lossy(&self.0[..end]).into_owned()
+    }
+}
+
+impl From<&str> for Comm {
+    /// Cut where it is longer than the kernel's.
+    fn from(name: &str) -> Self {
+        let mut comm = Comm::default();
+        let length = name.len().min(comm.0.len() - 1);
+        comm.0[..length].copy_from_slice(&name.as_bytes()[..length]);
+        comm
+    }
+}
+
 /// The process that uses a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
     /// Process id.
-    pub pid: u32,
-    /// Its name (of the thread that was seen).
-    pub comm: String,
-    /// The rest, filled in by the edge.
-    pub facts: Arc<ProcessFacts>,
+    pub pid: NonZeroU32,
+    /// Its name.
+    pub comm: Comm,
+    /// The rest, filled in by the edge; `None` until then.
+    pub facts: Option<Arc<ProcessFacts>>,
 }
 
 impl Owner {
-    /// The owner that a task in process context is.
+    /// The owner that a task in process context is; `None` where no task was told.
     #[must_use]
-    pub fn from_task(task: &Task) -> Owner {
-        let end = task.comm.iter().position(|&b| b == 0).unwrap_or(task.comm.len());
-        let comm = String::from_utf8_lossy(&task.comm[..end]).into_owned();
-        Owner { pid: task.pid, comm, facts: Arc::default() }
+    pub fn from_task(task: &Task) -> Option<Owner> {
+        Some(Owner { pid: NonZeroU32::new(task.pid)?, comm: Comm(task.comm), facts: None })
     }
 }
 
-/// The timewait socket that a connection has become.
+/// What kind of small socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SmallKind {
+    /// A request socket, before the full one.
+    Request,
+    /// A timewait socket, after it.
+    TimeWait,
+}
+
+/// The small socket that a connection is, was before its full socket, or has become.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SmallSocket {
-    /// Kernel address.
+    pub kind: SmallKind,
+    /// Kernel address; 0 where it came from a dump.
     pub skaddr: u64,
     /// When its timer was taken off the wheel, with nothing yet that says why.
-    pub cancelled_at: Option<Timestamp>,
+    pub cancelled_at: Moment,
     /// When its timer ran out, with no re-arm yet.
-    pub expired_at: Option<Timestamp>,
+    pub expired_at: Moment,
 }
 
 impl SmallSocket {
-    pub const fn armed(skaddr: u64) -> Self {
-        SmallSocket { skaddr, cancelled_at: None, expired_at: None }
+    pub const fn armed(kind: SmallKind, skaddr: u64) -> Self {
+        SmallSocket { kind, skaddr, cancelled_at: Moment::UNKNOWN, expired_at: Moment::UNKNOWN }
     }
 }
 
@@ -66,10 +97,12 @@ impl SmallSocket {
 pub(super) struct Way {
     /// Initial sequence number.
     pub isn: Option<u32>,
-    /// The FIN's sequence number and when it last passed.
-    pub fin: Option<(u32, Timestamp)>,
-    /// When a reset passed.
-    pub reset_at: Option<Timestamp>,
+    /// The FIN's sequence number, where one passed.
+    pub fin_seq: u32,
+    /// When it last passed.
+    pub fin_at: Moment,
+    /// A reset passed.
+    pub reset: bool,
 }
 
 /// What the verdict is drawn from.
@@ -86,7 +119,7 @@ pub(super) struct Evidence {
     /// It was found to be gone: no event told of its end.
     pub end_unseen: bool,
     /// Segments seen to be sent again.
-    pub repeats_sent: u64,
+    pub repeats_sent: u32,
     /// A timewait or request socket ended by its timer.
     pub timer_expired: bool,
 }
@@ -105,44 +138,39 @@ impl Evidence {
 pub struct Connection {
     /// Its identity.
     pub id: ConnId,
-    /// The socket's cookie, once one is known to be its own.
-    pub cookie: Option<u64>,
+    pub(super) cookie: Option<NonZeroU64>,
     /// The four-tuple as far as known.
     pub tuple: Tuple,
     /// Which end it is.
     pub endpoint: Option<Endpoint>,
     /// The state it is in.
     pub state: TcpState,
-    /// When it entered it.
-    pub entered_at: Option<Timestamp>,
-    /// Its life so far.
-    pub history: SmallVec<[StateEntry; 6]>,
-    /// When it opened.
-    pub opened_at: Option<Timestamp>,
-    /// When it ended.
-    pub closed_at: Option<Timestamp>,
     /// There before the tracer.
     pub older: bool,
-    /// Who uses it.
-    pub owner: Option<Owner>,
-    /// The other end, when on this host.
-    pub peer: Option<ConnId>,
-    /// The kernel's counters, last told.
-    pub counters: Option<Counters>,
-    /// Exchanges seen.
-    pub exchanges: u64,
-    /// SYN to ESTABLISHED, microseconds.
-    pub connect_us: Option<u64>,
-    pub(super) evidence: Evidence,
-    pub(super) timewait: Option<SmallSocket>,
-    pub(super) request: Option<SmallSocket>,
     /// The child socket of a server end was born.
     pub(super) child_seen: bool,
+    /// The kernel's counters were told at least once.
+    pub(super) counted: bool,
+    /// Its life so far.
+    pub life: Life,
+    pub(super) closed_at: Moment,
+    /// Who uses it.
+    pub owner: Option<Owner>,
+    /// The other end's id.
+    pub(super) peer: Option<NonZeroU64>,
+    pub(super) counters: Counters,
+    /// Exchanges seen.
+    pub exchanges: u64,
+    pub(super) evidence: Evidence,
+    pub(super) small: Option<SmallSocket>,
     /// The kernel's own count of events of this socket that it could not hand over.
-    pub(super) kernel_lost: u64,
+    pub(super) kernel_lost: u32,
     /// Changes that must have happened unseen.
-    pub(super) missed: u64,
+    pub(super) missed: u32,
 }
+
+/// A million of them, boxed and indexed, shall fit 400 MiB.
+const _: () = assert!(size_of::<Connection>() <= 320);
 
 impl Connection {
     pub(super) fn new(
@@ -150,6 +178,7 @@ impl Connection {
         tuple: Tuple,
         endpoint: Option<Endpoint>,
         state: TcpState,
+        at: Option<Timestamp>,
     ) -> Self {
         Connection {
             id,
@@ -157,57 +186,106 @@ impl Connection {
             tuple,
             endpoint,
             state,
-            entered_at: None,
-            history: SmallVec::new(),
-            opened_at: None,
-            closed_at: None,
             older: false,
+            child_seen: false,
+            counted: false,
+            life: Life::new(state, at),
+            closed_at: Moment::UNKNOWN,
             owner: None,
             peer: None,
-            counters: None,
+            counters: Counters::default(),
             exchanges: 0,
-            connect_us: None,
             evidence: Evidence::default(),
-            timewait: None,
-            request: None,
-            child_seen: false,
+            small: None,
             kernel_lost: 0,
             missed: 0,
         }
+    }
+
+    /// The socket's cookie, once one is known to be its own.
+    #[must_use]
+    pub fn cookie(&self) -> Option<u64> {
+        self.cookie.map(NonZeroU64::get)
+    }
+
+    /// The other end, when on this host.
+    #[must_use]
+    pub fn peer(&self) -> Option<ConnId> {
+        self.peer.map(|id| ConnId(id.get()))
+    }
+
+    /// When it entered the state it is in, where that was seen.
+    #[must_use]
+    pub fn entered_at(&self) -> Option<Timestamp> {
+        self.life.last_at()
+    }
+
+    /// When it opened, where that was seen.
+    #[must_use]
+    pub fn opened_at(&self) -> Option<Timestamp> {
+        self.life.began_at()
+    }
+
+    /// When it ended.
+    #[must_use]
+    pub const fn closed_at(&self) -> Option<Timestamp> {
+        self.closed_at.get()
+    }
+
+    /// SYN to ESTABLISHED, microseconds.
+    #[must_use]
+    pub fn connect_us(&self) -> Option<u64> {
+        let established_at = self.life.first_in(TcpState::Established)?;
+        Some(established_at.since_us(self.opened_at()?))
+    }
+
+    /// The kernel's counters, last told.
+    #[must_use]
+    pub const fn counters(&self) -> Option<&Counters> {
+        if self.counted { Some(&self.counters) } else { None }
+    }
+
+    pub(super) const fn set_counters(&mut self, counters: Counters) {
+        self.counters = counters;
+        self.counted = true;
     }
 
     /// Events about this end that are known to be lost.
     #[must_use]
     pub fn lost_events(&self) -> u64 {
         // A lost state change shows in both counts.
-        self.kernel_lost.max(self.missed)
+        self.kernel_lost.max(self.missed).into()
     }
 
     /// Segments sent again: the kernel's count where there is a full socket; a request socket has none, so what
     /// was seen counts.
     #[must_use]
     pub fn segments_retransmitted(&self) -> Option<u64> {
-        let kernel = self.counters.map(|counters| counters.segments_retransmitted);
-        let was_request = self.request.is_some() && !self.child_seen;
-        kernel.or(was_request.then_some(self.evidence.repeats_sent))
+        let kernel = self.counters().map(|counters| counters.segments_retransmitted.into());
+        let was_request = self.small_of(SmallKind::Request).is_some() && !self.child_seen;
+        kernel.or(was_request.then_some(self.evidence.repeats_sent.into()))
     }
 
     /// Whether it has ended.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
-        self.closed_at.is_some()
+        self.closed_at.is_known()
     }
 
     /// Whether it lives in a timewait socket.
     #[must_use]
-    pub const fn is_timewait(&self) -> bool {
-        self.timewait.is_some()
+    pub fn is_timewait(&self) -> bool {
+        self.small_of(SmallKind::TimeWait).is_some()
+    }
+
+    pub(super) fn small_of(&self, kind: SmallKind) -> Option<&SmallSocket> {
+        self.small.as_ref().filter(|small| small.kind == kind)
     }
 
     /// Whether it is an orphan's FIN_WAIT2, whose step to TIME_WAIT no hook may tell.
     #[must_use]
     pub fn is_orphaned_fin_wait2(&self) -> bool {
-        self.timewait.is_some() && self.state == TcpState::FinWait2 && !self.is_closed()
+        self.is_timewait() && self.state == TcpState::FinWait2 && !self.is_closed()
     }
 
     /// Initial sequence number of a way, where its SYN was seen.
@@ -219,19 +297,18 @@ impl Connection {
         }
     }
 
+    /// Takes note of the kernel's count of events that it could not hand over; true when it grew.
+    pub(super) fn note_kernel_lost(&mut self, socket_lost: u32) -> bool {
+        let grew = socket_lost > self.kernel_lost;
+        self.kernel_lost = self.kernel_lost.max(socket_lost);
+        grew
+    }
+
     /// Writes down that it entered `state`; `at` is `None` where that moment was not seen.
     pub(super) fn enter(&mut self, state: TcpState, at: Option<Timestamp>) {
         self.state = state;
-        self.entered_at = at;
-        if self.history.len() < HISTORY_MAX {
-            self.history.push(StateEntry { state, at });
-        } else {
+        if !self.life.push(state, at) {
             self.missed += 1;
         }
-    }
-
-    /// Whether this very step was told before.
-    pub(super) fn has_step(&self, from: TcpState, to: TcpState) -> bool {
-        self.history.windows(2).any(|pair| pair[0].state == from && pair[1].state == to)
     }
 }

@@ -7,6 +7,8 @@
 
 mod connection;
 mod deadlines;
+mod life;
+mod moment;
 mod owner;
 mod peers;
 mod reconcile;
@@ -21,7 +23,9 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
-pub use connection::{Connection, Owner, ProcessFacts};
+pub use connection::{Comm, Connection, Owner, ProcessFacts};
+pub use life::Life;
 pub use reconcile::Census;
 pub use snapshot::{SnapshotSocket, SnapshotState};
+pub use tables::Key;
 pub use tracker::{Change, Limits, Tracker, TrackerCounters};

@@ -1,16 +1,18 @@
 //! The two ends of one connection, when both are on this host, in whatever namespaces.
 
+use std::num::NonZeroU64;
+
 use super::Connection;
+use super::tables::Key;
 use super::tracker::{Change, Tracker};
-use crate::record::ConnId;
 use crate::tcp::{Direction, TcpState};
 use crate::time::Timestamp;
 
 impl Tracker {
     /// Looks for the other end of a connection that has none yet.
-    pub(super) fn pair_up(&mut self, id: ConnId) {
+    pub(super) fn pair_up(&mut self, id: Key) {
         let Some(connection) = self.tables.get(id) else { return };
-        if connection.peer.is_some() || !connection.tuple.is_whole() {
+        if connection.peer().is_some() || !connection.tuple.is_whole() {
             return;
         }
         if connection.tuple.local == connection.tuple.remote {
@@ -22,22 +24,18 @@ impl Tracker {
         }
     }
 
-    fn find_peer(&self, connection: &Connection) -> Option<ConnId> {
-        let candidates = self
-            .tables
-            .by_pair(&connection.tuple)
-            .iter()
-            .filter_map(|id| self.tables.get(*id))
-            .filter(|other| is_other_end(connection, other));
-        let mut best: Option<(u8, ConnId)> = None;
+    fn find_peer(&self, connection: &Connection) -> Option<Key> {
+        let ends = self.tables.by_pair(&connection.tuple);
+        let candidates = ends.filter(|(_, other)| is_other_end(connection, other));
+        let mut best: Option<(u8, Key)> = None;
         let mut ties = 0;
-        for other in candidates {
+        for (key, other) in candidates {
             let Some(score) = likeness(connection, other) else { continue };
             match best {
                 Some((top, _)) if score < top => {}
                 Some((top, _)) if score == top => ties += 1,
                 _ => {
-                    best = Some((score, other.id));
+                    best = Some((score, key));
                     ties = 0;
                 }
             }
@@ -46,10 +44,11 @@ impl Tracker {
         best.filter(|_| ties == 0).map(|(_, id)| id)
     }
 
-    fn set_peers(&mut self, a: ConnId, b: ConnId) {
+    fn set_peers(&mut self, a: Key, b: Key) {
         for (end, other) in [(a, b), (b, a)] {
+            let peer = self.tables.get(other).map(|connection| connection.id);
             if let Some(connection) = self.tables.get_mut(end) {
-                connection.peer = Some(other);
+                connection.peer = peer.and_then(|id| NonZeroU64::new(id.0));
                 self.changes.push(Change::Paired(end));
             }
             if a == b {
@@ -59,15 +58,16 @@ impl Tracker {
     }
 
     /// This end has closed. Where its FIN was acknowledged, an orphaned other end in FIN_WAIT2 has taken it.
-    pub(super) fn peer_closed(&mut self, id: ConnId, at: Timestamp) {
+    pub(super) fn peer_closed(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get(id) else { return };
         let was_last_ack =
-            connection.history.iter().rev().nth(1).is_some_and(|s| s.state == TcpState::LastAck);
+            connection.life.iter().rev().nth(1).is_some_and(|s| s.state == TcpState::LastAck);
         if !was_last_ack || connection.evidence.errno != 0 {
             return;
         }
-        let fin_at = connection.evidence.sent.fin.map_or(at, |(_, fin_at)| fin_at);
-        if let Some(peer) = connection.peer.filter(|peer| *peer != id) {
+        let fin_at = connection.evidence.sent.fin_at.get().unwrap_or(at);
+        let peer = connection.peer().filter(|peer| *peer != connection.id);
+        if let Some(peer) = peer.and_then(|peer| self.tables.end_of_pair(&connection.tuple, peer)) {
             self.infer_time_wait(peer, fin_at);
         }
     }
@@ -75,7 +75,7 @@ impl Tracker {
 
 fn is_other_end(a: &Connection, b: &Connection) -> bool {
     a.id != b.id
-        && b.peer.is_none()
+        && b.peer().is_none()
         && a.tuple.local == b.tuple.remote
         && a.tuple.remote == b.tuple.local
         // One that ended before the other began is an older user of the same addresses.
@@ -84,7 +84,7 @@ fn is_other_end(a: &Connection, b: &Connection) -> bool {
 }
 
 fn began_after_end(a: &Connection, b: &Connection) -> bool {
-    matches!((a.opened_at, b.closed_at), (Some(opened), Some(closed)) if opened > closed)
+    matches!((a.opened_at(), b.closed_at()), (Some(opened), Some(closed)) if opened > closed)
 }
 
 /// How well two ends fit; `None` where their initial sequence numbers say that they are not one connection.

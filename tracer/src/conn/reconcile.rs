@@ -4,11 +4,12 @@
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::connection::SmallSocket;
+use super::connection::{Connection, SmallKind};
 use super::snapshot::{SnapshotSocket, SnapshotState};
+use super::tables::Key;
 use super::tracker::Tracker;
 use crate::event::Tuple;
-use crate::record::{ConnId, Source};
+use crate::record::Source;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
@@ -32,7 +33,7 @@ impl Tracker {
             census.sockets.iter().map(|socket| (socket.tuple, socket)).collect();
         for id in self.older_than(census) {
             let Some(connection) = self.tables.get(id) else { continue };
-            let found = match connection.cookie {
+            let found = match connection.cookie() {
                 Some(cookie) => by_cookie.get(&cookie),
                 None => by_tuple.get(&connection.tuple),
             };
@@ -44,22 +45,18 @@ impl Tracker {
     }
 
     /// Connections that were as they are now before the census began, in its namespaces.
-    fn older_than(&self, census: &Census) -> Vec<ConnId> {
-        let mut ids: Vec<ConnId> = self
-            .tables
-            .iter()
-            .filter(|c| {
-                !c.is_closed()
-                    && census.namespaces.contains(&c.tuple.netns)
-                    && c.entered_at.is_none_or(|entered_at| entered_at < census.began_at)
-            })
-            .map(|c| c.id)
-            .collect();
-        ids.sort_unstable();
-        ids
+    fn older_than(&self, census: &Census) -> Vec<Key> {
+        let is_older = |c: &Connection| {
+            !c.is_closed()
+                && census.namespaces.contains(&c.tuple.netns)
+                && c.entered_at().is_none_or(|entered_at| entered_at < census.began_at)
+        };
+        let mut keys = self.keys();
+        keys.retain(|key| self.tables.get(*key).is_some_and(is_older));
+        keys
     }
 
-    fn correct(&mut self, id: ConnId, found: SnapshotState, at: Timestamp) {
+    fn correct(&mut self, id: Key, found: SnapshotState, at: Timestamp) {
         let state = match found {
             SnapshotState::Full(state) | SnapshotState::TimeWait(state) => state,
             SnapshotState::Request => TcpState::SynRecv,
@@ -69,14 +66,14 @@ impl Tracker {
             return;
         }
         connection.missed += 1;
-        if matches!(found, SnapshotState::TimeWait(_)) {
-            connection.timewait.get_or_insert(SmallSocket::armed(0));
+        if matches!(found, SnapshotState::TimeWait(_)) && !connection.is_timewait() {
+            self.tables.set_small(id, SmallKind::TimeWait, 0);
         }
         self.step(id, state, at, Source::Inferred);
     }
 
     /// It is gone, and nothing told how.
-    pub(super) fn end_unseen(&mut self, id: ConnId, at: Timestamp) {
+    pub(super) fn end_unseen(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
         connection.missed += 1;
         connection.evidence.end_unseen = true;

@@ -1,8 +1,10 @@
 //! SYN, FIN, RST and repeated segments: told as records, kept as evidence for verdicts.
 
+use super::moment::Moment;
+use super::tables::Key;
 use super::tracker::{Change, PendingSyn, Tracker};
 use crate::event::{Event, Reset, Segment, Tuple};
-use crate::record::{self, ConnId};
+use crate::record;
 use crate::tcp::{Direction, TcpState, flag_letters, flags};
 use crate::time::Timestamp;
 
@@ -36,7 +38,7 @@ impl Tracker {
             self.tables.set_tuple(id, segment.tuple);
         }
         if let Some(connection) = self.tables.get_mut(id) {
-            connection.kernel_lost = connection.kernel_lost.max(event.socket_lost.into());
+            connection.note_kernel_lost(event.socket_lost);
         }
         self.tell_segment(id, event.at, segment);
     }
@@ -57,7 +59,7 @@ impl Tracker {
     }
 
     /// The SYN that opened this server end, if it was seen.
-    pub(super) fn claim_pending_syn(&mut self, id: ConnId, tuple: &Tuple) {
+    pub(super) fn claim_pending_syn(&mut self, id: Key, tuple: &Tuple) {
         if let Some(syn) = self.pending_syns.remove(tuple) {
             self.tell_segment(id, syn.at, &syn.segment);
             if let Some((at, answer)) = syn.answer {
@@ -89,14 +91,14 @@ impl Tracker {
         }
     }
 
-    fn tell_segment(&mut self, id: ConnId, at: Timestamp, segment: &Segment) {
+    fn tell_segment(&mut self, id: Key, at: Timestamp, segment: &Segment) {
         let Some(connection) = self.tables.get_mut(id) else { return };
         let repeated = segment.retransmit || is_repeat(connection, segment);
         note(connection, at, segment, repeated);
         let base = connection.isn(segment.direction).unwrap_or(0);
         let other = connection.isn(opposite(segment.direction)).unwrap_or(0);
         let record = record::Segment {
-            conn: id,
+            conn: connection.id,
             at,
             direction: segment.direction,
             flags: flag_letters(segment.flags),
@@ -117,7 +119,7 @@ impl Tracker {
         let Some(connection) = self.tables.get_mut(id) else { return };
         // `tcp_receive_reset` also fires where TCP resets itself over data it refuses: packets know better.
         if reset.direction == Direction::Sent || !sees_segments {
-            connection.evidence.way(reset.direction).reset_at.get_or_insert(event.at);
+            connection.evidence.way(reset.direction).reset = true;
         }
     }
 }
@@ -136,7 +138,7 @@ fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
     };
     let same_syn = segment.flags & flags::SYN != 0 && way.isn == Some(segment.seq);
     let end = segment.seq.wrapping_add(segment.payload_bytes);
-    let same_fin = segment.flags & flags::FIN != 0 && way.fin.is_some_and(|(seq, _)| seq == end);
+    let same_fin = segment.flags & flags::FIN != 0 && way.fin_at.is_known() && way.fin_seq == end;
     same_syn || same_fin
 }
 
@@ -150,10 +152,11 @@ fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment, re
         way.isn = Some(segment.seq);
     }
     if segment.flags & flags::FIN != 0 {
-        way.fin = Some((segment.seq.wrapping_add(segment.payload_bytes), at));
+        way.fin_seq = segment.seq.wrapping_add(segment.payload_bytes);
+        way.fin_at = Moment::at(at);
     }
     // What is received behind the end changed nothing.
     if segment.flags & flags::RST != 0 && (stands || segment.direction == Direction::Sent) {
-        way.reset_at.get_or_insert(at);
+        way.reset = true;
     }
 }

@@ -3,10 +3,10 @@
 //! Hooks first, dump second: nothing falls between. What an event told in the meantime is newer than the
 //! dump or in it, so a socket that is known already only gets what it lacks.
 
-use super::connection::{Owner, SmallSocket};
+use super::connection::{Owner, SmallKind};
+use super::tables::Key;
 use super::tracker::Tracker;
 use crate::event::{Counters, Tuple};
-use crate::record::ConnId;
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -66,7 +66,7 @@ impl Tracker {
                 && let Some(connection) = self.tables.get_mut(id)
                 && !connection.is_closed()
             {
-                connection.counters = Some(counters);
+                connection.set_counters(counters);
             }
         }
     }
@@ -78,7 +78,7 @@ impl Tracker {
             .orphans
             .iter()
             .filter_map(|id| self.tables.get(*id))
-            .filter(|c| c.entered_at.is_none_or(|entered_at| entered_at < since))
+            .filter(|c| c.entered_at().is_none_or(|entered_at| entered_at < since))
             .map(|c| c.tuple.netns)
             .collect();
         namespaces.sort_unstable();
@@ -86,23 +86,23 @@ impl Tracker {
         namespaces
     }
 
-    fn find_exactly(&self, socket: &SnapshotSocket) -> Option<ConnId> {
+    fn find_exactly(&self, socket: &SnapshotSocket) -> Option<Key> {
         let id = self.find(Some(socket.cookie), &socket.tuple, false)?;
-        let cookie = self.tables.get(id)?.cookie;
+        let cookie = self.tables.get(id)?.cookie();
         cookie.is_none_or(|cookie| cookie == socket.cookie).then_some(id)
     }
 
-    fn complete(&mut self, id: ConnId, socket: SnapshotSocket) {
+    fn complete(&mut self, id: Key, socket: SnapshotSocket) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        if connection.counters.is_none() {
-            connection.counters = socket.counters;
+        if let (None, Some(counters)) = (connection.counters(), socket.counters) {
+            connection.set_counters(counters);
         }
         if connection.owner.is_none() && socket.owner.is_some() {
             self.own_dumped(id, socket.owner);
         }
     }
 
-    fn own_dumped(&mut self, id: ConnId, owner: Option<Owner>) {
+    fn own_dumped(&mut self, id: Key, owner: Option<Owner>) {
         if let Some(owner) = owner {
             self.own(id, owner, 0);
         }
@@ -119,12 +119,14 @@ impl Tracker {
         self.tables.set_cookie(id, socket.cookie);
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = true;
-            connection.counters = socket.counters;
-            match socket.state {
-                SnapshotState::TimeWait(_) => connection.timewait = Some(SmallSocket::armed(0)),
-                SnapshotState::Request => connection.request = Some(SmallSocket::armed(0)),
-                SnapshotState::Full(_) => {}
+            if let Some(counters) = socket.counters {
+                connection.set_counters(counters);
             }
+        }
+        match socket.state {
+            SnapshotState::TimeWait(_) => self.tables.set_small(id, SmallKind::TimeWait, 0),
+            SnapshotState::Request => self.tables.set_small(id, SmallKind::Request, 0),
+            SnapshotState::Full(_) => {}
         }
         if socket.state == SnapshotState::TimeWait(TcpState::FinWait2) {
             self.orphans.insert(id);

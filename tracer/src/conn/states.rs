@@ -1,9 +1,10 @@
 //! State changes of full sockets (`inet_sock_set_state`).
 
 use super::connection::Owner;
+use super::tables::Key;
 use super::tracker::{Change, Tracker};
 use crate::event::{Event, State};
-use crate::record::{ConnId, Source};
+use crate::record::{Source, Transition};
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -25,8 +26,8 @@ impl Tracker {
         let known = self.find(event.cookie, &state.tuple, false);
         if let Some(connection) = known.and_then(|id| self.tables.get(id))
             && !connection.is_closed()
-            && connection.cookie == event.cookie
-            && connection.entered_at == Some(event.at)
+            && connection.cookie() == event.cookie
+            && connection.entered_at() == Some(event.at)
         {
             return; // the same event again
         }
@@ -38,12 +39,11 @@ impl Tracker {
         if let Some(cookie) = event.cookie {
             self.tables.set_cookie(id, cookie);
         }
-        if let Some(connection) = self.tables.get_mut(id) {
-            connection.opened_at = Some(event.at);
-        }
         self.tell_step(id, TcpState::Close, TcpState::SynSent, event.at);
         // connect(2) runs in its caller's context.
-        self.own(id, Owner::from_task(&state.task), state.task.cgroup_id);
+        if let Some(owner) = Owner::from_task(&state.task) {
+            self.own(id, owner, state.task.cgroup_id);
+        }
     }
 
     /// `LISTEN -> SYN_RECV`: the child socket of a request is born. Its cookie may still be the listener's
@@ -78,7 +78,7 @@ impl Tracker {
     }
 
     /// The server end with this tuple that is still half-open.
-    pub(super) fn half_open(&self, tuple: &crate::event::Tuple) -> Option<ConnId> {
+    pub(super) fn half_open(&self, tuple: &crate::event::Tuple) -> Option<Key> {
         let id = self.tables.by_tuple(tuple)?;
         let connection = self.tables.get(id)?;
         let half_open = connection.state == TcpState::SynRecv
@@ -88,32 +88,26 @@ impl Tracker {
     }
 
     /// A new server end in SYN_RECV.
-    pub(super) fn open_server(
-        &mut self,
-        tuple: crate::event::Tuple,
-        at: Timestamp,
-    ) -> Option<ConnId> {
+    pub(super) fn open_server(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
         let id = self.open(tuple, Some(Endpoint::Server), TcpState::SynRecv, Some(at))?;
-        if let Some(connection) = self.tables.get_mut(id) {
-            connection.opened_at = Some(at);
-        }
         self.tell_step(id, TcpState::Listen, TcpState::SynRecv, at);
         self.claim_pending_syn(id, &tuple);
         self.pair_up(id);
         Some(id)
     }
 
-    fn tell_step(&mut self, id: ConnId, from: TcpState, to: TcpState, at: Timestamp) {
-        let endpoint = self.tables.get(id).and_then(|c| c.endpoint);
-        self.changes.push(Change::Transition(crate::record::Transition {
-            conn: id,
+    fn tell_step(&mut self, id: Key, from: TcpState, to: TcpState, at: Timestamp) {
+        let Some(connection) = self.tables.get(id) else { return };
+        let told = Transition {
+            conn: connection.id,
             at,
-            endpoint,
+            endpoint: connection.endpoint,
             from,
             to,
             in_from_us: None,
             source: Source::Observed,
-        }));
+        };
+        self.changes.push(Change::Transition(id, told));
     }
 
     /// Any other change.
@@ -126,7 +120,7 @@ impl Tracker {
             return;
         }
         if connection.state != state.from {
-            if connection.state == state.to || connection.has_step(state.from, state.to) {
+            if connection.state == state.to || connection.life.has_step(state.from, state.to) {
                 return;
             }
             self.bridge(id, state.from);
@@ -142,7 +136,7 @@ impl Tracker {
     }
 
     /// The connection of this socket; a new one where it is not known (older than the tracer, or its opening was lost).
-    fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
+    fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<Key> {
         let born = self.pending_children.remove(&state.skaddr);
         if let Some(id) = self.find(event.cookie, &state.tuple, false) {
             if !self.is_anothers(id, event.cookie) {
@@ -169,15 +163,15 @@ impl Tracker {
     }
 
     /// Whether the connection found by its tuple is another socket's: each has its own cookie.
-    fn is_anothers(&self, id: ConnId, cookie: Option<u64>) -> bool {
+    fn is_anothers(&self, id: Key, cookie: Option<u64>) -> bool {
         let Some(connection) = self.tables.get(id) else { return true };
-        match (connection.cookie, cookie) {
+        match (connection.cookie(), cookie) {
             (Some(known), Some(seen)) => known != seen,
             _ => connection.is_closed() || connection.is_timewait(),
         }
     }
 
-    fn adopt(&mut self, event: &Event<'_>, state: &State) -> Option<ConnId> {
+    fn adopt(&mut self, event: &Event<'_>, state: &State) -> Option<Key> {
         let endpoint = match state.from {
             TcpState::SynSent => Some(Endpoint::Client),
             _ => None,
@@ -186,7 +180,7 @@ impl Tracker {
         let older = !self.snapshot_merged;
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
-            connection.missed += u64::from(!older);
+            connection.missed += u32::from(!older);
         }
         if let Some(cookie) = event.cookie {
             self.tables.set_cookie(id, cookie);
@@ -195,10 +189,10 @@ impl Tracker {
     }
 
     /// What every state event says beside the change.
-    fn learn(&mut self, id: ConnId, event: &Event<'_>, state: &State) {
+    fn learn(&mut self, id: Key, event: &Event<'_>, state: &State) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.counters = Some(state.counters);
-        connection.kernel_lost = connection.kernel_lost.max(event.socket_lost.into());
+        connection.set_counters(state.counters);
+        connection.note_kernel_lost(event.socket_lost);
         connection.evidence.errno = state.errno;
         connection.evidence.fin_received |= state.fin_received;
         if connection.state == TcpState::SynRecv {
@@ -210,7 +204,7 @@ impl Tracker {
     }
 
     /// Changes between the known state and `from` were not seen: said in the life (`at` null) and counted.
-    fn bridge(&mut self, id: ConnId, from: TcpState) {
+    fn bridge(&mut self, id: Key, from: TcpState) {
         if let Some(connection) = self.tables.get_mut(id) {
             connection.missed += 1;
             connection.enter(from, None);
@@ -223,16 +217,16 @@ impl Tracker {
             local.port == state.tuple.local.port
                 && (state.tuple.local.ip.is_unspecified() || local.ip == state.tuple.local.ip)
         };
-        let half_open: Vec<ConnId> = self
+        let half_open: Vec<Key> = self
             .tables
             .iter()
-            .filter(|c| {
+            .filter(|(_, c)| {
                 c.state == TcpState::SynRecv
                     && !c.child_seen
                     && c.tuple.netns == state.tuple.netns
                     && at_listener(c.tuple.local)
             })
-            .map(|c| c.id)
+            .map(|(id, _)| id)
             .collect();
         for id in half_open {
             if let Some(connection) = self.tables.get_mut(id) {

@@ -5,11 +5,13 @@
 
 use tracer_common::{TimerOf, TimerOp};
 
-use super::connection::SmallSocket;
+use super::connection::{SmallKind, SmallSocket};
 use super::deadlines::Due;
+use super::moment::Moment;
+use super::tables::Key;
 use super::tracker::{CHILD_WAIT_NS, TIMER_SETTLE_NS, Tracker};
 use crate::event::Timer;
-use crate::record::{ConnId, Source};
+use crate::record::Source;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
@@ -30,10 +32,11 @@ impl Tracker {
     /// A request socket's timer starts when its SYN arrives, and anew with each SYN+ACK sent again.
     fn request_armed(&mut self, at: Timestamp, timer: &Timer) {
         // The slab may give a new request the address of the one that has just become a child of the same tuple.
-        let waiting = self.living(timer).and_then(|id| self.tables.get_mut(id));
-        if let Some(connection) = waiting.filter(|c| c.state == TcpState::SynRecv && !c.child_seen)
-        {
-            connection.request = Some(SmallSocket::armed(timer.skaddr));
+        let waiting = |id: &Key| {
+            self.tables.get(*id).is_some_and(|c| c.state == TcpState::SynRecv && !c.child_seen)
+        };
+        if let Some(id) = self.living(timer).filter(waiting) {
+            self.tables.set_small(id, SmallKind::Request, timer.skaddr);
             return;
         }
         // A dump of the half-open sockets may have brought it before.
@@ -41,10 +44,8 @@ impl Tracker {
             self.end_forgotten(&timer.tuple, at);
             self.open_server(timer.tuple, at)
         });
-        let Some(id) = id else { return };
-        self.tables.set_skaddr(id, timer.skaddr);
-        if let Some(connection) = self.tables.get_mut(id) {
-            connection.request = Some(SmallSocket::armed(timer.skaddr));
+        if let Some(id) = id {
+            self.tables.set_small(id, SmallKind::Request, timer.skaddr);
         }
     }
 
@@ -64,9 +65,8 @@ impl Tracker {
                 None => return,
             },
         };
-        self.tables.set_skaddr(id, timer.skaddr);
+        self.tables.set_small(id, SmallKind::TimeWait, timer.skaddr);
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.timewait = Some(SmallSocket::armed(timer.skaddr));
         if !leads_to_timewait(connection.state) {
             // Linux makes a timewait socket of FIN_WAIT2 and CLOSING only: the step to those was not seen.
             connection.missed += 1;
@@ -81,25 +81,25 @@ impl Tracker {
 
     /// Whether the timewait socket can be this connection's. Its full socket's `-> CLOSE` comes a few
     /// microseconds later; should it be told first, the end is taken back.
-    fn can_become_timewait(&mut self, id: ConnId, at: Timestamp) -> bool {
+    fn can_become_timewait(&mut self, id: Key, at: Timestamp) -> bool {
         let Some(connection) = self.tables.get_mut(id) else { return false };
-        if let Some(closed_at) = connection.closed_at {
-            let just_closed = at.since_us(closed_at) < 1_000 && connection.timewait.is_none();
+        if let Some(closed_at) = connection.closed_at() {
+            let just_closed = at.since_us(closed_at) < 1_000 && !connection.is_timewait();
             if !just_closed {
                 return false;
             }
-            connection.closed_at = None;
+            connection.closed_at = Moment::UNKNOWN;
         }
         connection.state.is_synchronized() || connection.state == TcpState::Close
     }
 
     /// A timewait socket of a connection that is not known.
-    fn open_timewait(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<ConnId> {
+    fn open_timewait(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
         let id = self.open(timer.tuple, None, timer.state, None)?;
         let older = !self.snapshot_merged;
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
-            connection.missed += u64::from(!older);
+            connection.missed += u32::from(!older);
         }
         if let Some(cookie) = cookie {
             self.tables.set_cookie(id, cookie);
@@ -108,7 +108,7 @@ impl Tracker {
     }
 
     /// The connection that this small socket is, by its address; another one's where the slab was reused.
-    fn living(&self, timer: &Timer) -> Option<ConnId> {
+    fn living(&self, timer: &Timer) -> Option<Key> {
         let id = self.tables.by_skaddr(timer.skaddr)?;
         let connection = self.tables.get(id)?;
         (connection.tuple == timer.tuple && !connection.is_closed()).then_some(id)
@@ -118,16 +118,13 @@ impl Tracker {
         &mut self,
         at: Timestamp,
         timer: &Timer,
-        sign: impl Fn(&mut SmallSocket) -> &mut Option<Timestamp>,
+        sign: impl Fn(&mut SmallSocket) -> &mut Moment,
     ) {
         let Some(id) = self.living(timer).or_else(|| self.adopt_dumped(timer)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
-        let small = match timer.of {
-            TimerOf::TimeWait => connection.timewait.as_mut(),
-            TimerOf::Request => connection.request.as_mut(),
-        };
-        let Some(small) = small else { return };
-        *sign(small) = Some(at);
+        let kind = kind_of(timer);
+        let Some(small) = connection.small.as_mut().filter(|s| s.kind == kind) else { return };
+        *sign(small) = Moment::at(at);
         // At its expiry the timewait socket says what it is: the step to TIME_WAIT may have had no event.
         let silent = timer.of == TimerOf::TimeWait && connection.state != timer.state;
         self.deadlines.push(at.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
@@ -137,56 +134,54 @@ impl Tracker {
     }
 
     /// A small socket that came from the dump, whose kernel address is only learned now.
-    fn adopt_dumped(&mut self, timer: &Timer) -> Option<ConnId> {
+    fn adopt_dumped(&mut self, timer: &Timer) -> Option<Key> {
         let id = self.tables.by_tuple(&timer.tuple)?;
-        let connection = self.tables.get_mut(id)?;
-        let small = match timer.of {
-            TimerOf::TimeWait => connection.timewait.as_mut()?,
-            TimerOf::Request => connection.request.as_mut()?,
-        };
-        if small.skaddr != 0 || connection.closed_at.is_some() {
+        let connection = self.tables.get(id)?;
+        let small = connection.small_of(kind_of(timer))?;
+        if small.skaddr != 0 || connection.is_closed() {
             return None;
         }
-        small.skaddr = timer.skaddr;
-        self.tables.set_skaddr(id, timer.skaddr);
+        self.tables.set_small(id, small.kind, timer.skaddr);
         Some(id)
     }
 
     /// Nothing came that explains the cancel or the expiry: it was the end of the small socket.
-    pub(super) fn settle_small_socket(&mut self, id: ConnId, now: Timestamp) {
+    pub(super) fn settle_small_socket(&mut self, id: Key, now: Timestamp) {
         let Some(connection) = self.tables.get(id) else { return };
-        if let Some(timewait) = connection.timewait {
-            self.settle(id, timewait, now);
-        } else if let Some(request) = connection.request {
-            self.settle_request(id, request, now);
+        let Some(small) = connection.small else { return };
+        match small.kind {
+            SmallKind::TimeWait => self.settle(id, small, now),
+            SmallKind::Request => self.settle_request(id, small, now),
         }
     }
 
     /// The kernel answers a SYN for a tuple only when no full socket has it: one that is still told here has ended
     /// unseen.
     fn end_forgotten(&mut self, tuple: &crate::event::Tuple, at: Timestamp) {
-        let known = self.tables.by_tuple(tuple).and_then(|id| self.tables.get(id));
-        if let Some(id) = known.filter(|c| !c.is_closed() && !c.is_timewait()).map(|c| c.id) {
+        let is_full =
+            |id: &Key| self.tables.get(*id).is_some_and(|c| !c.is_closed() && !c.is_timewait());
+        if let Some(id) = self.tables.by_tuple(tuple).filter(is_full) {
             self.end_unseen(id, at);
         }
     }
 
     /// Another small socket has this one's address: it is gone, since its timer was cancelled.
-    fn end_replaced(&mut self, id: ConnId, at: Timestamp) {
-        let Some(timewait) = self.tables.get(id).and_then(|c| c.timewait) else { return };
-        let ended_at = timewait.cancelled_at.unwrap_or(at);
+    fn end_replaced(&mut self, id: Key, at: Timestamp) {
+        let connection = self.tables.get(id);
+        let timewait = connection.and_then(|c| c.small_of(SmallKind::TimeWait));
+        let Some(timewait) = timewait else { return };
+        let ended_at = timewait.cancelled_at.get().unwrap_or(at);
         self.step(id, TcpState::Close, ended_at, Source::Observed);
         self.end(id, ended_at);
     }
 
-    fn settle_request(&mut self, id: ConnId, request: SmallSocket, now: Timestamp) {
-        let Some(connection) = self.tables.get_mut(id) else { return };
+    fn settle_request(&mut self, id: Key, request: SmallSocket, now: Timestamp) {
+        let Some(connection) = self.tables.get(id) else { return };
         if connection.is_closed() {
             return;
         }
         if connection.child_seen || connection.state != TcpState::SynRecv {
-            connection.request = None;
-            self.tables.unset_skaddr(id, request.skaddr);
+            self.tables.clear_small(id);
             return;
         }
         self.settle(id, request, now);
@@ -194,8 +189,8 @@ impl Tracker {
 
     /// Whether a child that was born without its tuple (before 6.18) may be this request's: its next event ties it,
     /// and on a stalled processor that takes its time.
-    fn may_become_a_child(&self, id: ConnId, small: &SmallSocket, now: Timestamp) -> bool {
-        let (None, Some(cancelled_at)) = (small.expired_at, small.cancelled_at) else {
+    fn may_become_a_child(&self, id: Key, small: &SmallSocket, now: Timestamp) -> bool {
+        let (None, Some(cancelled_at)) = (small.expired_at.get(), small.cancelled_at.get()) else {
             return false;
         };
         self.tables.get(id).is_some_and(|c| c.state == TcpState::SynRecv && !c.child_seen)
@@ -203,13 +198,13 @@ impl Tracker {
             && self.pending_children.values().any(|born_at| *born_at <= cancelled_at)
     }
 
-    fn settle(&mut self, id: ConnId, small: SmallSocket, now: Timestamp) {
+    fn settle(&mut self, id: Key, small: SmallSocket, now: Timestamp) {
         let due = |sign: Timestamp| sign.plus_ns(TIMER_SETTLE_NS) <= now;
         if self.may_become_a_child(id, &small, now) {
             self.deadlines.push(now.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
             return;
         }
-        let (ended_at, expired) = match (small.expired_at, small.cancelled_at) {
+        let (ended_at, expired) = match (small.expired_at.get(), small.cancelled_at.get()) {
             (Some(expired_at), _) if due(expired_at) => (expired_at, true),
             (None, Some(cancelled_at)) if due(cancelled_at) => (cancelled_at, false),
             _ => return,
@@ -219,17 +214,24 @@ impl Tracker {
             return;
         }
         connection.evidence.timer_expired = expired;
-        self.tables.unset_skaddr(id, small.skaddr);
+        self.tables.unindex_small(id);
         self.step(id, TcpState::Close, ended_at, Source::Observed);
         self.end(id, ended_at);
     }
 
     /// The other end's FIN was acknowledged by an orphan in FIN_WAIT2: it is in TIME_WAIT, though the re-arm of
     /// its timer in the same slot of the timer wheel has no event.
-    pub(super) fn infer_time_wait(&mut self, id: ConnId, at: Timestamp) {
+    pub(super) fn infer_time_wait(&mut self, id: Key, at: Timestamp) {
         if self.tables.get(id).is_some_and(super::Connection::is_orphaned_fin_wait2) {
             self.step(id, TcpState::TimeWait, at, Source::Inferred);
         }
+    }
+}
+
+const fn kind_of(timer: &Timer) -> SmallKind {
+    match timer.of {
+        TimerOf::TimeWait => SmallKind::TimeWait,
+        TimerOf::Request => SmallKind::Request,
     }
 }
 

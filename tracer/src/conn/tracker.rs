@@ -6,7 +6,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::connection::{Connection, ProcessFacts};
 use super::deadlines::{Deadlines, Due};
-use super::tables::Tables;
+use super::moment::Moment;
+use super::tables::{Key, Tables};
 use crate::event::{Body, Event, Tuple};
 use crate::record::{ConnId, Segment, Source, Transition};
 use crate::tcp::{Endpoint, TcpState};
@@ -25,13 +26,15 @@ pub(super) const CHILD_WAIT_NS: u64 = 1_000_000_000;
 pub struct Limits {
     /// Connection ends tracked at once.
     pub connections: usize,
+    /// Seed of the tables' hashes: those who choose addresses and ports should not know it.
+    pub hash_seed: u64,
     /// SYNs that arrived at listeners and wait for their request socket; children without a tuple yet.
     pub pending: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connections: 2_000_000, pending: 65_536 }
+        Limits { connections: 2_000_000, hash_seed: 0, pending: 65_536 }
     }
 }
 
@@ -50,24 +53,24 @@ pub struct TrackerCounters {
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A connection is new.
-    Opened(ConnId),
+    Opened(Key),
     /// It went from one state to another.
-    Transition(Transition),
+    Transition(Key, Transition),
     /// A segment worth telling passed.
     Segment(Segment),
     /// It has an owner, with this cgroup id; the edge adds the process's facts.
     Owned {
         /// The connection.
-        conn: ConnId,
+        conn: Key,
         /// Process id.
         pid: u32,
         /// cgroup v2 id, 0 where unknown.
         cgroup_id: u64,
     },
     /// Its other end is known.
-    Paired(ConnId),
+    Paired(Key),
     /// It has ended and its verdict is settled: carried here whole, the tracker has forgotten it.
-    Closed(Box<Connection>),
+    Closed(Key, Box<Connection>),
 }
 
 /// A SYN that arrived at a listener, before its request socket.
@@ -90,7 +93,7 @@ pub struct Tracker {
     /// Children born before their tuple was filled (kernels before 6.18), by kernel address.
     pub(super) pending_children: FxHashMap<u64, Timestamp>,
     /// Connections in an orphan's FIN_WAIT2: few, and the only ones that have to be looked at.
-    pub(super) orphans: FxHashSet<ConnId>,
+    pub(super) orphans: FxHashSet<Key>,
     /// What hit a bound.
     pub counters: TrackerCounters,
     pub(super) limits: Limits,
@@ -105,7 +108,8 @@ impl Tracker {
     /// An empty tracker. `sees_segments` tells whether SYN, FIN and RST are seen as packets.
     #[must_use]
     pub fn new(limits: Limits, sees_segments: bool) -> Self {
-        Tracker { limits, sees_segments, ..Tracker::default() }
+        let tables = Tables::new(limits.hash_seed);
+        Tracker { tables, limits, sees_segments, ..Tracker::default() }
     }
 
     /// Takes in one event. What follows from it is in [`Tracker::drain_into`].
@@ -122,7 +126,7 @@ impl Tracker {
 
     /// Lets time pass up to `now`: what waited for a sign that did not come is settled.
     pub fn expire(&mut self, now: Timestamp) {
-        while let Some((_, id, due)) = self.deadlines.pop_due(now) {
+        while let Some((id, due)) = self.deadlines.pop_due(now) {
             match due {
                 Due::SmallSocketEnd => self.settle_small_socket(id, now),
                 Due::Forget => self.forget(id),
@@ -144,13 +148,21 @@ impl Tracker {
 
     /// A tracked connection.
     #[must_use]
-    pub fn get(&self, id: ConnId) -> Option<&Connection> {
+    pub fn get(&self, id: Key) -> Option<&Connection> {
         self.tables.get(id)
     }
 
     /// Every tracked connection, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.tables.iter()
+        self.tables.iter().map(|(_, connection)| connection)
+    }
+
+    /// The keys of all of them, oldest first.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Key> {
+        let mut keys: Vec<(ConnId, Key)> = self.tables.iter().map(|(key, c)| (c.id, key)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
     }
 
     /// Number of tracked connections.
@@ -166,22 +178,19 @@ impl Tracker {
     }
 
     /// Adds what the edge knows of a connection's owner.
-    pub fn set_facts(&mut self, id: ConnId, facts: std::sync::Arc<ProcessFacts>) {
+    pub fn set_facts(&mut self, id: Key, facts: std::sync::Arc<ProcessFacts>) {
         if let Some(owner) = self.tables.get_mut(id).and_then(|c| c.owner.as_mut()) {
-            owner.facts = facts;
+            owner.facts = Some(facts);
         }
     }
 
     /// Takes note of the kernel's count of events of this socket that it could not hand over; true when it grew.
-    pub fn note_lost(&mut self, id: ConnId, socket_lost: u32) -> bool {
-        let Some(connection) = self.tables.get_mut(id) else { return false };
-        let grew = u64::from(socket_lost) > connection.kernel_lost;
-        connection.kernel_lost = connection.kernel_lost.max(socket_lost.into());
-        grew
+    pub fn note_lost(&mut self, id: Key, socket_lost: u32) -> bool {
+        self.tables.get_mut(id).is_some_and(|connection| connection.note_kernel_lost(socket_lost))
     }
 
     /// Counts an exchange.
-    pub fn count_exchange(&mut self, id: ConnId) {
+    pub fn count_exchange(&mut self, id: Key) {
         if let Some(connection) = self.tables.get_mut(id) {
             connection.exchanges += 1;
         }
@@ -189,7 +198,7 @@ impl Tracker {
 
     /// The connection that an event with this cookie or tuple is about, closed ones included while they stay.
     #[must_use]
-    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<ConnId> {
+    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<Key> {
         if !by_tuple
             && let Some(id) = cookie.and_then(|c| self.tables.by_cookie(c))
             && self.tables.get(id).is_some_and(|c| agrees(&c.tuple, tuple))
@@ -206,58 +215,47 @@ impl Tracker {
         endpoint: Option<Endpoint>,
         state: TcpState,
         at: Option<Timestamp>,
-    ) -> Option<ConnId> {
+    ) -> Option<Key> {
         if self.tables.len() >= self.limits.connections {
             self.counters.connections_refused += 1;
             return None;
         }
         self.last_id += 1;
         let id = ConnId(self.last_id);
-        let mut connection = Box::new(Connection::new(id, tuple, endpoint, state));
-        connection.enter(state, at);
-        self.tables.insert(connection);
-        self.changes.push(Change::Opened(id));
-        Some(id)
+        let connection = Connection::new(id, tuple, endpoint, state, at);
+        let key = self.tables.insert(Box::new(connection));
+        self.changes.push(Change::Opened(key));
+        Some(key)
     }
 
     /// Moves a connection to a state and tells it.
-    pub(super) fn step(&mut self, id: ConnId, to: TcpState, at: Timestamp, source: Source) {
+    pub(super) fn step(&mut self, id: Key, to: TcpState, at: Timestamp, source: Source) {
         let Some(connection) = self.tables.get_mut(id) else { return };
         let from = connection.state;
-        let in_from_us = connection.entered_at.map(|entered| at.since_us(entered));
-        if to == TcpState::Established && connection.connect_us.is_none() {
-            connection.connect_us = connection.opened_at.map(|opened| at.since_us(opened));
-        }
+        let in_from_us = connection.entered_at().map(|entered| at.since_us(entered));
         connection.enter(to, Some(at));
         if from == TcpState::FinWait2 {
             self.orphans.remove(&id);
         }
-        let endpoint = connection.endpoint;
-        self.changes.push(Change::Transition(Transition {
-            conn: id,
-            at,
-            endpoint,
-            from,
-            to,
-            in_from_us,
-            source,
-        }));
+        let (conn, endpoint) = (connection.id, connection.endpoint);
+        let told = Transition { conn, at, endpoint, from, to, in_from_us, source };
+        self.changes.push(Change::Transition(id, told));
     }
 
     /// The connection's last kernel object is done with.
-    pub(super) fn end(&mut self, id: ConnId, at: Timestamp) {
+    pub(super) fn end(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.closed_at = Some(at);
+        connection.closed_at = Moment::at(at);
         self.deadlines.push(at.plus_ns(SETTLE_NS), id, Due::Forget);
     }
 
-    fn forget(&mut self, id: ConnId) {
+    fn forget(&mut self, id: Key) {
         // A timewait socket found late may have brought it back to life.
         if !self.tables.get(id).is_some_and(Connection::is_closed) {
             return;
         }
         if let Some(connection) = self.tables.remove(id) {
-            self.changes.push(Change::Closed(connection));
+            self.changes.push(Change::Closed(id, connection));
         }
     }
 }

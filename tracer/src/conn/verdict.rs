@@ -21,7 +21,7 @@ impl Connection {
     /// How it ended; `Open` while that is not settled.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
-        if self.has_been(TcpState::TimeWait) {
+        if self.life.has_been(TcpState::TimeWait) {
             return Outcome::Graceful; // both FINs were acknowledged; how long it is held is no matter
         }
         if !self.is_closed() {
@@ -33,7 +33,7 @@ impl Connection {
         match self.last_before_close() {
             Some(TcpState::SynSent) => self.unanswered(),
             Some(TcpState::SynRecv) => self.half_open(),
-            _ if self.timewait.is_some() => self.orphan(),
+            _ if self.is_timewait() => self.orphan(),
             last => self.stood(last),
         }
     }
@@ -41,17 +41,17 @@ impl Connection {
     /// Who sent the first FIN or reset; `None` when it never stood or nobody did.
     #[must_use]
     pub fn closed_by(&self) -> Option<ClosedBy> {
-        if self.has_been(TcpState::Closing) {
+        if self.life.has_been(TcpState::Closing) {
             return Some(ClosedBy::Both);
         }
         let outcome = self.outcome();
         if outcome == Outcome::TimedOut || !self.has_stood() {
             return None;
         }
-        if self.has_been(TcpState::FinWait1) || self.has_been(TcpState::FinWait2) {
+        if self.life.has_been(TcpState::FinWait1) || self.life.has_been(TcpState::FinWait2) {
             return Some(ClosedBy::Local);
         }
-        if self.has_been(TcpState::CloseWait) || self.has_been(TcpState::LastAck) {
+        if self.life.has_been(TcpState::CloseWait) || self.life.has_been(TcpState::LastAck) {
             return Some(ClosedBy::Remote);
         }
         match outcome {
@@ -61,21 +61,17 @@ impl Connection {
         }
     }
 
-    fn has_been(&self, state: TcpState) -> bool {
-        self.history.iter().any(|entry| entry.state == state)
-    }
-
     fn has_stood(&self) -> bool {
-        self.history.iter().any(|entry| entry.state.is_synchronized())
+        self.life.iter().any(|entry| entry.state.is_synchronized())
     }
 
     fn last_before_close(&self) -> Option<TcpState> {
-        self.history.iter().rev().map(|entry| entry.state).find(|state| *state != TcpState::Close)
+        self.life.iter().rev().map(|entry| entry.state).find(|state| *state != TcpState::Close)
     }
 
     /// `SYN_SENT -> CLOSE`: the socket's error tells the four stories apart.
     fn unanswered(&self) -> Outcome {
-        if self.evidence.received.reset_at.is_some() {
+        if self.evidence.received.reset {
             return Outcome::Refused;
         }
         match self.evidence.errno {
@@ -90,13 +86,13 @@ impl Connection {
 
     /// `SYN_RECV -> CLOSE`: a request that never stood, or a child of a Fast Open.
     fn half_open(&self) -> Outcome {
-        if self.evidence.received.reset_at.is_some() {
+        if self.evidence.received.reset {
             Outcome::ResetByRemote
         } else if self.evidence.listener_closed {
             Outcome::Aborted
         } else if self.evidence.timer_expired || self.evidence.errno == errno::ETIMEDOUT {
             Outcome::TimedOut
-        } else if self.evidence.sent.reset_at.is_some() {
+        } else if self.evidence.sent.reset {
             Outcome::ResetByLocal
         } else {
             Outcome::Aborted
@@ -107,7 +103,7 @@ impl Connection {
     fn orphan(&self) -> Outcome {
         if self.evidence.timer_expired {
             Outcome::TimedOut
-        } else if self.evidence.sent.reset_at.is_some() {
+        } else if self.evidence.sent.reset {
             Outcome::ResetByLocal // data came for a socket that nobody holds
         } else {
             Outcome::ResetByRemote
@@ -123,7 +119,7 @@ impl Connection {
             }
             errno::ECONNABORTED => Outcome::ResetByLocal,
             errno::ECONNRESET | errno::EPIPE | errno::ECONNREFUSED => self.reset_by(),
-            _ if self.evidence.received.reset_at.is_some() => Outcome::ResetByRemote,
+            _ if self.evidence.received.reset => Outcome::ResetByRemote,
             _ => Outcome::ResetByLocal,
         }
     }
@@ -131,7 +127,7 @@ impl Connection {
     /// tcp_reset() ran: over a reset that came, or over data that came for a socket nobody reads any more,
     /// which TCP answers with a reset of its own.
     fn reset_by(&self) -> Outcome {
-        if self.evidence.received.reset_at.is_none() && self.evidence.sent.reset_at.is_some() {
+        if !self.evidence.received.reset && self.evidence.sent.reset {
             Outcome::ResetByLocal
         } else {
             Outcome::ResetByRemote
@@ -145,9 +141,7 @@ impl Connection {
             Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.fin_received => {
                 Outcome::Graceful
             }
-            Some(TcpState::FinWait1 | TcpState::FinWait2)
-                if self.evidence.sent.reset_at.is_none() =>
-            {
+            Some(TcpState::FinWait1 | TcpState::FinWait2) if !self.evidence.sent.reset => {
                 Outcome::TimedOut
             }
             // linger 0, unread data, a listener closed with children nobody accepted.

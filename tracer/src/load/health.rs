@@ -53,7 +53,7 @@ impl Health {
         } else if refused.len() < members.len() {
             GroupHealth::Partial(refused.join("; "))
         } else {
-            GroupHealth::Off(refused.first().cloned().unwrap_or_else(|| "not built in".to_owned()))
+            GroupHealth::Off(reason(&members))
         }
     }
 
@@ -86,6 +86,16 @@ impl Health {
     }
 }
 
+/// Why none of `members` is attached: the one reason of all, or the first with its program's name.
+fn reason(members: &[&ProgramHealth]) -> String {
+    let mut reasons = members.iter().filter_map(|p| Some((p.name, p.refused.as_deref()?)));
+    match reasons.next() {
+        None => "not built in".to_owned(),
+        Some((_, first)) if reasons.all(|(_, why)| why == first) => first.to_owned(),
+        Some((name, first)) => format!("{name}: {first}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +116,7 @@ mod tests {
         };
         assert_eq!(health.group(Group::State), GroupHealth::Attached);
         assert_eq!(health.group(Group::Timers), GroupHealth::Partial("b: EPERM".to_owned()));
-        assert_eq!(health.group(Group::Reset), GroupHealth::Off("c: EPERM".to_owned()));
+        assert_eq!(health.group(Group::Reset), GroupHealth::Off("EPERM".to_owned()));
         assert!(health.hooks()["reset"].contains("lost without it"));
         assert_eq!(health.hooks()["state"], "attached");
     }

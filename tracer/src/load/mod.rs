@@ -20,7 +20,7 @@ use self::cgroup::CgroupRoot;
 use self::health::{Health, ProgramHealth};
 use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
-use self::programs::{Group, PROGRAMS, Program};
+use self::programs::{Group, Groups, PROGRAMS, Program};
 use crate::ring::Ring;
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -157,11 +157,11 @@ impl Counters {
     }
 }
 
-/// Loads the programs and attaches every one that the kernel allows.
+/// Loads the programs and attaches every one of `wanted` that the kernel allows.
 ///
 /// # Errors
 /// When states cannot be traced; any other hook that is refused is told in [`Loaded::health`].
-pub fn load(sizes: RingSizes) -> Result<Loaded, LoadError> {
+pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
     check_privileges()?;
     let offsets = Offsets::of_running_kernel()?;
     let handlers = kallsyms::timer_handlers();
@@ -175,9 +175,12 @@ pub fn load(sizes: RingSizes) -> Result<Loaded, LoadError> {
         .load(OBJECT)?;
     let diagnostics = diagnostics(&mut ebpf);
     let cgroup = cgroup::open_root();
-    let timers = handlers.map(|_| ()).map_err(|error| error.to_string());
-    let health =
-        attach_all(&mut ebpf, &btf, cgroup.as_ref().map_err(ToString::to_string), &timers)?;
+    let hooks = Hooks {
+        wanted,
+        cgroup: cgroup.as_ref().map(|root| &root.directory).map_err(ToString::to_string),
+        timers: handlers.map(|_| ()).map_err(|error| error.to_string()),
+    };
+    let health = hooks.attach_all(&mut ebpf, &btf)?;
     Ok(Loaded {
         events: ring(&mut ebpf, "EVENTS")?,
         payloads: ring(&mut ebpf, "PAYLOADS")?,
@@ -214,45 +217,51 @@ fn diagnostics(ebpf: &mut Ebpf) -> Option<aya_log::EbpfLogger<&'static dyn log::
     }
 }
 
-fn attach_all(
-    ebpf: &mut Ebpf,
-    btf: &Btf,
-    cgroup: Result<&CgroupRoot, String>,
-    timers: &Result<(), String>,
-) -> Result<Health, LoadError> {
-    let cgroup = cgroup.map(|root| &root.directory);
-    let mut health = Health::default();
-    for program in &PROGRAMS {
-        let refused = match (program.group, timers) {
-            (Group::Timers, Err(why)) => Some(why.clone()),
-            _ => attach_one(ebpf, program, btf, cgroup.as_ref().map_err(String::as_str).copied()),
-        };
-        if program.group == Group::State
-            && let Some(why) = refused
-        {
-            return Err(LoadError::State(why));
-        }
-        health.programs.push(ProgramHealth { name: program.name, group: program.group, refused });
-    }
-    Ok(health)
+/// What decides which programs are attached.
+struct Hooks<'a> {
+    wanted: Groups,
+    /// The cgroup v2 root, or why there is none.
+    cgroup: Result<&'a std::fs::File, String>,
+    /// Whether the handlers of the timers are known.
+    timers: Result<(), String>,
 }
 
-/// Attaches one program; says why not.
-fn attach_one(
-    ebpf: &mut Ebpf,
-    program: &Program,
-    btf: &Btf,
-    cgroup: Result<&std::fs::File, &str>,
-) -> Option<String> {
-    let attached = if program.needs_tracefs() {
-        tracefs::with(|| programs::attach(ebpf, program, btf, cgroup))
-    } else {
-        programs::attach(ebpf, program, btf, cgroup)
-    };
-    let error = attached.err()?;
-    // The verifier's whole log, for those who mend the program.
-    log::debug!("{} is not attached: {error:?}", program.name);
-    Some(error.to_string())
+impl Hooks<'_> {
+    fn attach_all(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<Health, LoadError> {
+        let mut health = Health::default();
+        for program in &PROGRAMS {
+            let refused = self.attach(ebpf, program, btf);
+            if program.group == Group::State
+                && let Some(why) = refused
+            {
+                return Err(LoadError::State(why));
+            }
+            let (name, group) = (program.name, program.group);
+            health.programs.push(ProgramHealth { name, group, refused });
+        }
+        Ok(health)
+    }
+
+    /// Attaches one program; says why not.
+    fn attach(&self, ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Option<String> {
+        if !self.wanted.contains(program.group) {
+            return Some("not asked for".to_owned());
+        }
+        match &self.timers {
+            Err(why) if program.group == Group::Timers => return Some(why.clone()),
+            _ => {}
+        }
+        let cgroup = self.cgroup.as_ref().map_err(String::as_str).copied();
+        let attached = if program.needs_tracefs() {
+            tracefs::with(|| programs::attach(ebpf, program, btf, cgroup))
+        } else {
+            programs::attach(ebpf, program, btf, cgroup)
+        };
+        let error = attached.err()?;
+        // The verifier's whole log, for those who mend the program.
+        log::debug!("{} is not attached: {error:?}", program.name);
+        Some(error.to_string())
+    }
 }
 
 fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<Ring, LoadError> {

@@ -71,6 +71,33 @@ impl Group {
     }
 }
 
+/// Which groups are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups(u8);
+
+impl Groups {
+    /// All of them.
+    pub const ALL: Groups = Groups(u8::MAX);
+
+    /// Those named, and the state group, without which there is nothing to tell.
+    #[must_use]
+    pub fn of(groups: &[Group]) -> Self {
+        Groups(groups.iter().fold(1 << Group::State as u8, |bits, group| bits | 1 << *group as u8))
+    }
+
+    /// Whether `group` is wanted.
+    #[must_use]
+    pub const fn contains(self, group: Group) -> bool {
+        self.0 & (1 << group as u8) != 0
+    }
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Groups::ALL
+    }
+}
+
 /// How a program is attached.
 #[derive(Clone, Copy, Debug)]
 enum Attach {

@@ -23,6 +23,7 @@ use std::time::Duration;
 use libtest_mimic::{Arguments, Failed, Trial};
 use nix::time::{ClockId, clock_gettime};
 use tracer::decode::decode;
+use tracer::load::programs::Groups;
 use tracer::load::{self, Loaded, RingSizes};
 use tracer::ring::Source;
 use tracer::tcp::TcpState;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
     let trials = vec![
         trial("recorded_and_lost_are_what_happened", recorded_and_lost),
         trial("a_life_that_misses_something_says_so", gaps_are_told),
+        trial("hooks_that_nobody_asked_for_are_left_out_and_said_to_be", states_alone),
     ];
     // One after the other: each would be the other's noise.
     let arguments = Arguments { test_threads: Some(1), ..arguments };
@@ -105,7 +107,7 @@ fn drain(loaded: &mut Loaded, over: &AtomicBool) -> HashMap<u8, u64> {
 fn recorded_and_lost() -> Result<(), String> {
     let witness = Witness::start().map_err(|e| format!("no witness: tracefs: {e}"))?;
     let namespace = Namespace::new().map_err(|e| e.to_string())?;
-    let mut loaded = load::load(TINY).map_err(|e| e.to_string())?;
+    let mut loaded = load::load(TINY, Groups::ALL).map_err(|e| e.to_string())?;
     let (attached_ns, over) = (now_ns(), AtomicBool::new(false));
     let drained = std::thread::scope(|scope| {
         let reader = scope.spawn(|| drain(&mut loaded, &over));
@@ -192,6 +194,41 @@ fn gaps_are_told() -> Result<(), String> {
         return Err(
             "nothing was told as lost: the rings were not tiny enough to prove anything".into()
         );
+    }
+    Ok(())
+}
+
+/// With states alone the lives are those of full sockets, and what is not attached is named.
+fn states_alone() -> Result<(), String> {
+    use TcpState::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, SynRecv, SynSent};
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let _resident = Actor::start(&namespace, "states-resident");
+    let tracing = Tracing::start(&["--hooks", "state"])?;
+    make_connections(&namespace);
+    let run = tracing.stop();
+    let mut lives: HashMap<Vec<TcpState>, u64> = HashMap::new();
+    let mut said = false;
+    for output in &run.lines {
+        match &output.line {
+            Line::Host(host) => {
+                said = host.hooks["state"] == "attached"
+                    && host.hooks["timers"].starts_with("off (not asked for); lost without it:");
+            }
+            Line::Connection(life) if life.netns == Some(namespace.inode()) => {
+                *lives.entry(life.path()).or_default() += 1;
+            }
+            Line::Segment(_) | Line::Exchange(_) | Line::Loss(_) => {
+                return Err(format!("nobody asked for this: {}", output.text));
+            }
+            _ => {}
+        }
+    }
+    let expected = HashMap::from([
+        (vec![SynSent, Established, FinWait1, FinWait2, Close], CONNECTIONS),
+        (vec![SynRecv, Established, CloseWait, LastAck, Close], CONNECTIONS),
+    ]);
+    if !said || lives != expected {
+        return Err(format!("said: {said}; {lives:?}"));
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ fn the_client_closes_first_and_holds_time_wait_to_its_natural_end() {
     script.state(CLIENT, client, FinWait2, Close);
     script.state(SERVER, server, LastAck, Close);
     script.pass(60_000_000);
-    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().outcome(), Outcome::Graceful);
+    assert_eq!(script.end(Script::CLIENT_ID).outcome(), Outcome::Graceful);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Expire, TimeWait);
     script.pass(1_000_000);
@@ -39,7 +39,7 @@ fn a_fin_with_the_ack_passes_through_fin_wait_2() {
     script.state(CLIENT, client, FinWait1, FinWait2);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
     script.state(CLIENT, client, FinWait2, Close);
-    let connection = script.tracker.get(Script::CLIENT_ID).unwrap();
+    let connection = script.end(Script::CLIENT_ID);
     assert_eq!(connection.lost_events(), 0);
     let life = [SynSent, Established, FinWait1, FinWait2, TimeWait];
     assert_eq!(script.life(Script::CLIENT_ID), life);
@@ -96,9 +96,9 @@ fn an_orphans_silent_step_to_time_wait_is_inferred_from_its_peers_last_ack() {
     script.segment(SERVER, server, Direction::Sent, flags::FIN | flags::ACK, 501);
     let fin_at = script.at();
     script.state(SERVER, server, LastAck, Close);
-    let client_end = script.tracker.get(Script::CLIENT_ID).unwrap();
+    let client_end = script.end(Script::CLIENT_ID);
     assert_eq!(client_end.state, TimeWait);
-    assert_eq!(client_end.entered_at, Some(fin_at));
+    assert_eq!(client_end.entered_at(), Some(fin_at));
     let inferred = (Script::CLIENT_ID, FinWait2, TimeWait, Source::Inferred);
     assert!(script.transitions.contains(&inferred));
 }
@@ -120,7 +120,7 @@ fn an_orphans_silent_step_is_inferred_from_a_look_when_the_peer_is_elsewhere() {
     let at = script.at();
     script.tracker.look(&[seen], at);
     script.collect();
-    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().state, TimeWait);
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
     assert!(script.transitions.contains(&(
         Script::CLIENT_ID,
         FinWait2,
@@ -140,7 +140,7 @@ fn a_time_wait_whose_timer_is_cancelled_for_nothing_was_killed_at_that_moment() 
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
     let killed_at = script.at();
     script.pass(1_000_000);
-    assert_eq!(script.ended(Script::CLIENT_ID).closed_at, Some(killed_at));
+    assert_eq!(script.ended(Script::CLIENT_ID).closed_at(), Some(killed_at));
     assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Graceful, Some(ClosedBy::Local)));
 }
 
@@ -154,6 +154,6 @@ fn a_time_wait_that_begins_again_has_not_ended() {
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
     script.pass(1_000_000);
-    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().state, TimeWait);
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
     assert!(script.closed.is_empty());
 }

@@ -59,7 +59,7 @@ fn a_socket_that_connects_twice_lives_twice() {
 #[test]
 fn a_full_table_refuses_and_counts() {
     let mut script = Script::new();
-    script.tracker = Tracker::new(Limits { connections: 1, pending: 1 }, true);
+    script.tracker = Tracker::new(Limits { connections: 1, pending: 1, ..Limits::default() }, true);
     let other = Tuple { local: address(40_001), ..client_tuple() };
     script.state(CLIENT, client_tuple(), Close, SynSent);
     script.state(SERVER, other, Close, SynSent);
@@ -85,7 +85,7 @@ fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers(
         };
         script.tell(Hook::Timers, 0, Body::Timer(timer));
     }
-    let peers: Vec<_> = (1..=4).map(|id| script.tracker.get(ConnId(id)).unwrap().peer).collect();
+    let peers: Vec<_> = (1..=4).map(|id| script.end(ConnId(id)).peer()).collect();
     assert_eq!(peers, [Some(ConnId(2)), Some(ConnId(1)), Some(ConnId(4)), Some(ConnId(3))]);
 }
 
@@ -104,7 +104,9 @@ fn a_new_timewait_socket_at_the_address_of_a_killed_one_is_another_connections()
     script.pass(1_000_000);
     for id in [ConnId(1), ConnId(2)] {
         assert_eq!(script.life(id), [SynSent, Established, FinWait1, TimeWait, Close]);
-        assert!(script.ended(id).closed_at < Some(Timestamp(script.now_us * 1_000 - 900_000_000)));
+        assert!(
+            script.ended(id).closed_at() < Some(Timestamp(script.now_us * 1_000 - 900_000_000))
+        );
     }
 }
 

@@ -124,8 +124,8 @@ impl Script {
         self.tracker.drain_into(&mut changes);
         for change in changes {
             match change {
-                Change::Transition(t) => self.transitions.push((t.conn, t.from, t.to, t.source)),
-                Change::Closed(connection) => self.closed.push(*connection),
+                Change::Transition(_, t) => self.transitions.push((t.conn, t.from, t.to, t.source)),
+                Change::Closed(_, connection) => self.closed.push(*connection),
                 _ => {}
             }
         }
@@ -154,8 +154,16 @@ impl Script {
 
     fn life(&self, id: ConnId) -> Vec<TcpState> {
         let closed = self.closed.iter().find(|c| c.id == id);
-        let connection = closed.or_else(|| self.tracker.get(id)).expect("a known connection");
-        connection.history.iter().map(|entry| entry.state).collect()
+        let connection = closed.or_else(|| self.tracked(id)).expect("a known connection");
+        connection.life.iter().map(|entry| entry.state).collect()
+    }
+
+    fn tracked(&self, id: ConnId) -> Option<&Connection> {
+        self.tracker.iter().find(|connection| connection.id == id)
+    }
+
+    fn end(&self, id: ConnId) -> &Connection {
+        self.tracked(id).expect("a tracked connection")
     }
 
     fn ended(&self, id: ConnId) -> &Connection {

@@ -8,10 +8,10 @@ fn a_handshake_makes_two_ends_that_know_each_other() {
     script.handshake();
     assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established]);
     assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established]);
-    let client = script.tracker.get(Script::CLIENT_ID).unwrap();
-    let server = script.tracker.get(Script::SERVER_ID).unwrap();
-    assert_eq!((client.peer, server.peer), (Some(server.id), Some(client.id)));
-    assert_eq!((client.cookie, server.cookie), (Some(CLIENT), Some(SERVER)));
+    let client = script.end(Script::CLIENT_ID);
+    let server = script.end(Script::SERVER_ID);
+    assert_eq!((client.peer(), server.peer()), (Some(server.id), Some(client.id)));
+    assert_eq!((client.cookie(), server.cookie()), (Some(CLIENT), Some(SERVER)));
     assert_eq!(client.tuple, client_tuple());
     assert_eq!(script.tracker.len(), 2);
 }
@@ -28,7 +28,7 @@ fn a_child_born_without_its_tuple_and_cookie_is_tied_by_its_next_event() {
     script.state(SERVER, server, SynRecv, Established);
     script.pass(1_000_000);
     assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
-    assert_eq!(script.tracker.get(ConnId(1)).unwrap().cookie, Some(SERVER));
+    assert_eq!(script.end(ConnId(1)).cookie(), Some(SERVER));
     assert_eq!(script.tracker.len(), 1);
 }
 
@@ -54,7 +54,7 @@ fn with_syn_cookies_the_server_end_begins_with_its_child() {
     script.state(SERVER, server, Listen, SynRecv);
     script.state(SERVER, server, SynRecv, Established);
     assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
-    assert_eq!(script.tracker.get(ConnId(1)).unwrap().lost_events(), 0);
+    assert_eq!(script.end(ConnId(1)).lost_events(), 0);
 }
 
 #[test]

@@ -8,7 +8,7 @@ fn a_timewait_socket_of_fin_wait_1_proves_that_a_step_was_missed() {
     script.handshake();
     script.state(CLIENT, client_tuple(), Established, FinWait1);
     script.timer(CLIENT, client_tuple(), TimerOf::TimeWait, TimerOp::Start, TimeWait);
-    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().lost_events(), 1);
+    assert_eq!(script.end(Script::CLIENT_ID).lost_events(), 1);
 }
 
 #[test]
@@ -21,7 +21,7 @@ fn the_end_of_the_full_socket_told_before_its_timewait_socket_is_taken_back() {
     script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
     script.pass(1_000_000);
     assert!(script.closed.iter().all(|c| c.id != Script::CLIENT_ID));
-    assert_eq!(script.tracker.get(Script::CLIENT_ID).unwrap().state, TimeWait);
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn a_lost_state_change_is_said_in_the_life_and_counted() {
     script.handshake();
     let client = client_tuple();
     script.state(CLIENT, client, FinWait1, FinWait2);
-    let connection = script.tracker.get(Script::CLIENT_ID).unwrap();
-    let life: Vec<_> = connection.history.iter().map(|e| (e.state, e.at.is_some())).collect();
+    let connection = script.end(Script::CLIENT_ID);
+    let life: Vec<_> = connection.life.iter().map(|e| (e.state, e.at.is_some())).collect();
     assert_eq!(life, [(SynSent, true), (Established, true), (FinWait1, false), (FinWait2, true)]);
     assert_eq!(connection.lost_events(), 1);
 }
