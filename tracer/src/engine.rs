@@ -244,9 +244,9 @@ impl Engine {
         std::mem::take(&mut self.owned)
     }
 
-    /// What was found out since the last call, in order.
-    pub fn drain(&mut self) -> Vec<Output> {
-        std::mem::take(&mut self.outputs)
+    /// Adds what was found out since the last call to `out`, in order.
+    pub fn drain_into(&mut self, out: &mut Vec<Output>) {
+        out.append(&mut self.outputs);
     }
 
     /// What hit a bound.

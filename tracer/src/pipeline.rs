@@ -58,6 +58,15 @@ pub struct Totals {
     pub tracked: usize,
 }
 
+/// What one look did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Events taken in.
+    pub events: usize,
+    /// Whether none were left because there were too many for one look.
+    pub caught_up: bool,
+}
+
 /// A running trace.
 pub struct Pipeline {
     loaded: Loaded,
@@ -167,8 +176,8 @@ impl Pipeline {
         Arc::clone(&self.host)
     }
 
-    /// Takes in everything that the kernel told up to now and hands out what follows. Returns the number of events.
-    pub fn poll(&mut self, out: &mut Vec<Output>) -> usize {
+    /// Takes in what the kernel told up to now and hands out what follows.
+    pub fn poll(&mut self, out: &mut Vec<Output>) -> Progress {
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
         let census = due.then(|| self.take_census()).flatten();
@@ -178,15 +187,27 @@ impl Pipeline {
         }
         // What happened up to the looks is taken in before their findings: events know better.
         let until_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
-        let events = self.step(until_ns, out);
+        let progress = self.catch_up(until_ns, out);
         if let Some(census) = census {
             self.engine.reconcile(&census, self.anchor.at(until_ns));
         }
         if let Some(sockets) = orphans {
             self.engine.look(&sockets, self.anchor.at(now_ns));
         }
-        out.append(&mut self.engine.drain());
-        events
+        self.engine.drain_into(out);
+        progress
+    }
+
+    /// Takes in everything up to a moment.
+    fn catch_up(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {
+        let mut events = 0;
+        loop {
+            let progress = self.step(until_ns, out);
+            events += progress.events;
+            if progress.caught_up {
+                return Progress { events, ..progress };
+            }
+        }
     }
 
     /// The kernel's sockets as they are; `None` where not all could be had.
@@ -230,14 +251,13 @@ impl Pipeline {
         self.engine.connections()
     }
 
-    fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> usize {
-        self.merger.fill([
-            &mut self.loaded.events as &mut dyn Source,
-            &mut self.loaded.payloads as &mut dyn Source,
-        ]);
+    fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {
         let mut events = 0;
-        let Pipeline { merger, engine, anchor, malformed, processes, next_expiry_ns, .. } = self;
-        merger.take_until(until_ns, |bytes| {
+        let Pipeline {
+            loaded, merger, engine, anchor, malformed, processes, next_expiry_ns, ..
+        } = self;
+        let rings: &mut [&mut dyn Source] = &mut [&mut loaded.events, &mut loaded.payloads];
+        let caught_up = merger.take_until(rings, until_ns, |bytes| {
             events += 1;
             // Time passes between events too: what was long due before this one is settled first.
             if let Some(at_ns) = peek_at_ns(bytes).filter(|at_ns| *at_ns >= *next_expiry_ns) {
@@ -264,8 +284,10 @@ impl Pipeline {
             }
         });
         self.seen += events as u64;
-        self.engine.expire(self.anchor.at(until_ns));
-        out.append(&mut self.engine.drain());
+        if caught_up {
+            self.engine.expire(self.anchor.at(until_ns));
+        }
+        self.engine.drain_into(out);
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
             self.tell_losses(until_ns, out);
@@ -274,7 +296,7 @@ impl Pipeline {
                 diagnostics.flush();
             }
         }
-        events
+        Progress { events, caught_up }
     }
 
     /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this
@@ -331,14 +353,14 @@ impl Pipeline {
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         self.next_losses_ns = 0;
         self.next_missed_runs_ns = 0;
-        self.step(now_ns, out);
+        self.catch_up(now_ns, out);
         let at = self.anchor.at(now_ns);
         if let Some(census) = census.as_ref().filter(|_| self.totals().lost > 0) {
             self.engine.reconcile(census, at);
         }
         let sockets = census.map_or(Vec::new(), |census| census.sockets);
         self.engine.finish(&sockets, at);
-        out.append(&mut self.engine.drain());
+        self.engine.drain_into(out);
     }
 }
 

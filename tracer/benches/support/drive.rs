@@ -61,7 +61,9 @@ impl Driver {
     /// What was found out up to `until_ns`.
     pub fn poll(&mut self, until_ns: u64) -> Vec<Output> {
         self.engine.expire(ANCHOR.at(until_ns));
-        self.engine.drain()
+        let mut outputs = Vec::new();
+        self.engine.drain_into(&mut outputs);
+        outputs
     }
 }
 
@@ -95,12 +97,15 @@ pub fn merged(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>
     for now_ns in looks(tape) {
         events.until_ns = now_ns;
         payloads.until_ns = now_ns;
-        merger.fill([&mut events as &mut dyn Source, &mut payloads]);
         let settled_ns = now_ns - SETTLE_NS;
-        merger.take_until(settled_ns, |bytes| {
-            let at_ns = tracer::decode::peek_at_ns(bytes).unwrap_or(0);
-            driver.take(at_ns, bytes);
-        });
+        let mut look = || {
+            let rings: &mut [&mut dyn Source] = &mut [&mut events, &mut payloads];
+            merger.take_until(rings, settled_ns, |bytes| {
+                let at_ns = tracer::decode::peek_at_ns(bytes).unwrap_or(0);
+                driver.take(at_ns, bytes);
+            })
+        };
+        while !look() {}
         each(driver.poll(settled_ns));
     }
 }

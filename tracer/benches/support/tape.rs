@@ -100,11 +100,23 @@ pub struct Replay<'a> {
 }
 
 impl Source for Replay<'_> {
-    fn drain(&mut self, each: &mut dyn FnMut(&[u8])) {
+    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool {
+        let last = self.next.saturating_add(most);
         while let Some(slot) = self.slots.get(self.next).filter(|slot| slot.at_ns <= self.until_ns)
         {
-            each(&self.bytes[slot.start..slot.end]);
+            if self.next == last {
+                return false;
+            }
+            each(self.next as u64, &self.bytes[slot.start..slot.end]);
             self.next += 1;
         }
+        true
     }
+
+    fn event(&self, place: u64) -> &[u8] {
+        let slot = self.slots[place as usize];
+        &self.bytes[slot.start..slot.end]
+    }
+
+    fn release(&mut self, _place: Option<u64>) {}
 }

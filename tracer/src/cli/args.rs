@@ -119,8 +119,7 @@ pub struct TraceArgs {
     /// Do not redact cookies, credentials and secrets in URLs
     #[arg(long)]
     pub show_secrets: bool,
-    /// Attach only these groups of hooks, to spend less (`tracer doctor` says
-    /// what is lost without each)
+    /// Attach only these groups of hooks, to spend less (`tracer doctor` says what is lost without each)
     #[arg(long, value_name = "GROUPS", value_delimiter = ',', value_parser = parse_group)]
     pub hooks: Vec<Group>,
     /// Sizes of the rings.

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::engine::Output;
-use crate::pipeline::{Options, Pipeline};
+use crate::pipeline::{Options, Pipeline, Progress};
 
 /// Between looks under load: at 20,000 connections a second the rings fill to a few percent in it.
 const BUSY: Duration = Duration::from_millis(5);
@@ -43,10 +43,14 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
     let mut outputs = Vec::new();
     let mut pause = BUSY;
     while !sink.is_done() && !stop.within(pause).await {
-        let events = pipeline.poll(&mut outputs);
+        let progress = pipeline.poll(&mut outputs);
         sink.take(&outputs, &pipeline)?;
         outputs.clear();
-        pause = if events > 0 { BUSY } else { (pause * 2).min(IDLE) };
+        pause = match progress {
+            Progress { caught_up: false, .. } => Duration::ZERO,
+            Progress { events: 0, .. } => (pause * 2).clamp(BUSY, IDLE),
+            Progress { .. } => BUSY,
+        };
     }
     pipeline.finish(&mut outputs);
     sink.take(&outputs, &pipeline)?;

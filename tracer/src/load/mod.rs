@@ -11,7 +11,7 @@ pub mod tracefs;
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Map, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
 use tracer_common::{Hook, HookCounters, KernelLayout};
@@ -21,7 +21,7 @@ use self::health::{Health, ProgramHealth};
 use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
 use self::programs::{Group, Groups, PROGRAMS, Program};
-use crate::ring::Ring;
+use crate::ring::{self, SharedRing};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
 
@@ -67,6 +67,14 @@ pub enum LoadError {
         /// Why.
         source: aya::maps::MapError,
     },
+    /// A ring cannot be read.
+    #[error("ring {name}: {source}")]
+    Ring {
+        /// Which.
+        name: &'static str,
+        /// Why.
+        source: ring::MapError,
+    },
     /// A map is missing from the object.
     #[error("map {0} is not in this build of the eBPF programs; build tracer again")]
     NoMap(&'static str),
@@ -90,9 +98,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// The loaded programs. Dropping it detaches them all.
 pub struct Loaded {
     /// States, timers, segments, owners.
-    pub events: Ring,
+    pub events: SharedRing,
     /// HTTP payload.
-    pub payloads: Ring,
+    pub payloads: SharedRing,
     /// What the hooks emitted and lost.
     pub counters: Counters,
     /// What is attached.
@@ -182,8 +190,8 @@ pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
     };
     let health = hooks.attach_all(&mut ebpf, &btf)?;
     Ok(Loaded {
-        events: ring(&mut ebpf, "EVENTS")?,
-        payloads: ring(&mut ebpf, "PAYLOADS")?,
+        events: ring(&mut ebpf, "EVENTS", sizes.events_kib)?,
+        payloads: ring(&mut ebpf, "PAYLOADS", sizes.payloads_kib)?,
         counters: counters(&mut ebpf)?,
         health,
         cgroup: cgroup.ok(),
@@ -264,9 +272,10 @@ impl Hooks<'_> {
     }
 }
 
-fn ring(ebpf: &mut Ebpf, name: &'static str) -> Result<Ring, LoadError> {
-    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
-    RingBuf::try_from(map).map(Ring::new).map_err(|source| LoadError::Map { name, source })
+fn ring(ebpf: &mut Ebpf, name: &'static str, kib: u32) -> Result<SharedRing, LoadError> {
+    let Some(Map::RingBuf(map)) = ebpf.take_map(name) else { return Err(LoadError::NoMap(name)) };
+    SharedRing::new(map, ring_bytes(kib) as usize)
+        .map_err(|source| LoadError::Ring { name, source })
 }
 
 fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {

@@ -25,7 +25,6 @@ use nix::time::{ClockId, clock_gettime};
 use tracer::decode::decode;
 use tracer::load::programs::Groups;
 use tracer::load::{self, Loaded, RingSizes};
-use tracer::ring::Source;
 use tracer::tcp::TcpState;
 use tracer::time::TimeAnchor;
 use tracer_common::Hook;

@@ -1,0 +1,187 @@
+//! Events of several rings in one order.
+//!
+//! A stamp is taken just before its event gets its place, so an event from before the look may still be on its way:
+//! what is younger than [`SETTLE_NS`] waits for the next look.
+
+use super::Source;
+use crate::decode::peek_at_ns;
+
+/// How long an event may take from its stamp to its place in the ring, nanoseconds.
+pub const SETTLE_NS: u64 = 200_000;
+/// Events of one ring that one look goes through at most: what is done with is released after each look.
+const MOST_EVENTS: usize = 32_768;
+
+#[derive(Clone, Copy)]
+struct Slot {
+    at_ns: u64,
+    place: u64,
+    source: usize,
+}
+
+/// See the module's documentation.
+#[derive(Default)]
+pub struct Merger {
+    slots: Vec<Slot>,
+    /// Events too short to have a time; counted, never passed on.
+    pub malformed: u64,
+}
+
+impl Merger {
+    /// Passes on, in order, the events of `sources` stamped up to `until_ns` (CLOCK_MONOTONIC); younger ones wait.
+    /// Every call must be given the same sources. Returns false where older events are left for the next call, because
+    /// there are very many.
+    pub fn take_until(
+        &mut self,
+        sources: &mut [&mut dyn Source],
+        until_ns: u64,
+        mut each: impl FnMut(&[u8]),
+    ) -> bool {
+        let reached_ns = self.scan(sources, until_ns);
+        // Stable and fast on runs: each ring is nearly in order already.
+        self.slots.sort_by_key(|slot| slot.at_ns);
+        let ready = self.slots.partition_point(|slot| slot.at_ns <= reached_ns);
+        for slot in self.slots.drain(..ready) {
+            if let Some(source) = sources.get(slot.source) {
+                each(source.event(slot.place));
+            }
+        }
+        self.release(sources);
+        reached_ns == until_ns
+    }
+
+    /// Notes what is new; returns up to when everything is known.
+    fn scan(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) -> u64 {
+        let mut reached_ns = until_ns;
+        for (source, events) in sources.iter_mut().enumerate() {
+            let Merger { slots, malformed } = self;
+            let mut last_ns = 0;
+            let whole = events.scan(MOST_EVENTS, &mut |place, event| match peek_at_ns(event) {
+                Some(at_ns) => {
+                    last_ns = at_ns;
+                    slots.push(Slot { at_ns, place, source });
+                }
+                None => *malformed += 1,
+            });
+            if !whole {
+                reached_ns = reached_ns.min(last_ns.saturating_sub(SETTLE_NS));
+            }
+        }
+        reached_ns
+    }
+
+    fn release(&self, sources: &mut [&mut dyn Source]) {
+        for (source, events) in sources.iter_mut().enumerate() {
+            let waiting = self.slots.iter().filter(|slot| slot.source == source);
+            events.release(waiting.map(|slot| slot.place).min());
+        }
+    }
+
+    /// Number of events that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.slots.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ring whose places are the numbers of its events.
+    #[derive(Default)]
+    struct List {
+        events: Vec<Vec<u8>>,
+        scanned: usize,
+        released: usize,
+    }
+
+    impl List {
+        fn of(events: &[(u64, u8)]) -> List {
+            let mut list = List::default();
+            list.add(events);
+            list
+        }
+
+        fn add(&mut self, events: &[(u64, u8)]) {
+            for (at_ns, tag) in events {
+                let mut bytes = at_ns.to_ne_bytes().to_vec();
+                bytes.push(*tag);
+                self.events.push(bytes);
+            }
+        }
+    }
+
+    impl Source for List {
+        fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool {
+            let to = self.events.len().min(self.scanned + most);
+            for place in self.scanned..to {
+                each(place as u64, &self.events[place]);
+            }
+            self.scanned = to;
+            to == self.events.len()
+        }
+
+        fn event(&self, place: u64) -> &[u8] {
+            assert!((self.released..self.scanned).contains(&(place as usize)));
+            &self.events[place as usize]
+        }
+
+        fn release(&mut self, place: Option<u64>) {
+            let place = place.map_or(self.scanned, |place| place as usize);
+            assert!((self.released..=self.scanned).contains(&place), "never back");
+            self.released = place;
+        }
+    }
+
+    fn taken(merger: &mut Merger, lists: &mut [&mut List], until_ns: u64) -> Vec<u8> {
+        let mut tags = Vec::new();
+        let mut sources: Vec<&mut dyn Source> =
+            lists.iter_mut().map(|list| &mut **list as &mut dyn Source).collect();
+        while !merger.take_until(&mut sources, until_ns, |bytes| tags.push(bytes[8])) {}
+        tags
+    }
+
+    #[test]
+    fn events_of_two_rings_come_in_the_order_of_their_stamps() {
+        let mut merger = Merger::default();
+        let mut a = List::of(&[(1, b'a'), (5, b'c')]);
+        let mut b = List::of(&[(3, b'b'), (9, b'd')]);
+        assert_eq!(taken(&mut merger, &mut [&mut a, &mut b], 100), b"abcd");
+        assert_eq!((merger.waiting(), a.released, b.released), (0, 2, 2));
+    }
+
+    #[test]
+    fn an_event_that_is_too_young_waits_for_the_ones_still_on_their_way() {
+        let mut merger = Merger::default();
+        let mut list = List::of(&[(10, b'b'), (20, b'c')]);
+        assert_eq!(taken(&mut merger, &mut [&mut list], 9), b"");
+        assert_eq!(list.released, 0);
+        list.add(&[(5, b'a')]);
+        assert_eq!(taken(&mut merger, &mut [&mut list], 10), b"ab");
+        assert_eq!(list.released, 1, "what waits is not released, nor what came behind it");
+        assert_eq!(taken(&mut merger, &mut [&mut list], 20), b"c");
+        assert_eq!(list.released, 3);
+    }
+
+    #[test]
+    fn more_events_than_one_look_goes_through_stay_in_order() {
+        let mut merger = Merger::default();
+        let many: Vec<(u64, u8)> =
+            (0..3 * MOST_EVENTS as u64).map(|n| (SETTLE_NS + 2 * n, (n % 2) as u8)).collect();
+        let (mut a, mut b) =
+            (List::of(&many), List::of(&[(SETTLE_NS + 4 * MOST_EVENTS as u64 + 1, 9)]));
+        let tags = taken(&mut merger, &mut [&mut a, &mut b], u64::MAX);
+        let mut expected: Vec<u8> = many.iter().map(|(_, tag)| *tag).collect();
+        expected.insert(2 * MOST_EVENTS + 1, 9);
+        assert_eq!(tags, expected);
+        assert_eq!((a.released, b.released), (3 * MOST_EVENTS, 1));
+    }
+
+    #[test]
+    fn bytes_without_a_stamp_are_counted_and_dropped() {
+        let mut merger = Merger::default();
+        let mut list = List { events: vec![vec![1, 2, 3]], ..List::default() };
+        assert_eq!(taken(&mut merger, &mut [&mut list], 9), b"");
+        assert_eq!((merger.malformed, merger.waiting(), list.released), (1, 0, 1));
+    }
+}

@@ -1,0 +1,24 @@
+//! The rings, read without a system call per event and put into one order.
+//!
+//! Hooks write into two rings from every CPU ([`SharedRing`]: memory that is the kernel's and this program's).
+//! [`Merger`] goes through both in the order of the kernel's time stamps and leaves every event where the kernel
+//! wrote it until it is done with.
+
+mod merger;
+mod shared;
+
+pub use merger::{Merger, SETTLE_NS};
+pub use shared::{MapError, SharedRing};
+
+/// Events that stay where they are until they are released.
+pub trait Source {
+    /// Calls `each` with the place and the bytes of events that came since the last scan, oldest first, `most` of
+    /// them at most. False where more are there.
+    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool;
+
+    /// The event at a place that a scan told of and that is not released; empty for any other place.
+    fn event(&self, place: u64) -> &[u8];
+
+    /// Events before `place` are done with; without a place, all that were scanned.
+    fn release(&mut self, place: Option<u64>);
+}
