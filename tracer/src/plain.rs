@@ -210,8 +210,8 @@ fn exchange_pieces(exchange: &Exchange) -> Vec<Piece> {
         None => ("no answer".into(), Paint::Notice),
     });
     let response = exchange.response.as_ref();
-    let media_type = response.and_then(|response| response.media_type.clone());
-    pieces.extend(media_type.map(text));
+    let media_type = response.and_then(|response| response.media_type.as_deref());
+    pieces.extend(media_type.map(|media_type| text(media_type.to_owned())));
     pieces.extend(response.and_then(|response| response.body_bytes).map(|n| text(bytes(n))));
     if let Some(wait_us) = exchange.timing.wait_us {
         pieces.push((format!("wait {}", duration(wait_us)).into(), Paint::Dim));
@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn a_target_that_is_a_url_is_not_told_twice() {
-        let target = Some("http://example.com/".to_owned());
+        let target = Some("http://example.com/".into());
         let proxied = Exchange { target, ..exchange(17, 1, 200) };
         assert!(told(Record::Exchange(Arc::new(proxied))).contains("GET http://example.com/ 200"));
     }

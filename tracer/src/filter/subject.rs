@@ -157,8 +157,7 @@ fn path(target: &str) -> &str {
 
 /// The `host` field; where the request has none, what else says whom it was for.
 fn named_host(exchange: &Exchange) -> Option<&str> {
-    let headers = exchange.request.as_ref().map_or(&[][..], |request| &request.headers[..]);
-    let field = headers.iter().find(|(name, _)| name == "host").map(|(_, value)| value.as_str());
+    let field = exchange.request.as_ref().and_then(|request| request.headers.get("host"));
     field.or(exchange.authority.as_deref())
 }
 

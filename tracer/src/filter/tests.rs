@@ -42,7 +42,7 @@ fn get() -> Arc<Exchange> {
 }
 
 fn post_answered(status: u16) -> Arc<Exchange> {
-    Arc::new(Exchange { method: Some("POST".to_owned()), status: Some(status), ..(*get()).clone() })
+    Arc::new(Exchange { method: Some("POST".into()), status: Some(status), ..(*get()).clone() })
 }
 
 fn filter(text: &str) -> Filter {

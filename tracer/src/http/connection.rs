@@ -39,7 +39,8 @@ pub struct HttpConnection {
     sent: Side,
     received: Side,
     pairing: Pairing,
-    limits: Limits,
+    /// `None`: the default ones, which a million connections need not hold each.
+    limits: Option<Box<Limits>>,
     counters: Counters,
     protocol: Protocol,
 }
@@ -69,7 +70,7 @@ impl HttpConnection {
             sent: side(client_is_local),
             received: side(client_is_local.map(|local| !local)),
             pairing,
-            limits,
+            limits: (limits != Limits::DEFAULT).then(|| Box::new(limits)),
             counters: Counters::default(),
             protocol: Protocol::Undecided,
         }
@@ -112,7 +113,7 @@ impl HttpConnection {
             side.after_loss = false;
         } else {
             self.pump(direction, at, GiveUp::Overdue, out);
-            while self.side(direction).stream.held_bytes() > self.limits.max_held_bytes {
+            while self.side(direction).stream.held_bytes() > self.limits().max_held_bytes {
                 self.counters.hold_overflows += 1;
                 self.pump(direction, at, GiveUp::First, out);
             }
@@ -196,6 +197,10 @@ impl HttpConnection {
         of_side(&self.sent) + of_side(&self.received) + self.pairing.buffered_bytes()
     }
 
+    fn limits(&self) -> &Limits {
+        self.limits.as_deref().unwrap_or(&Limits::DEFAULT)
+    }
+
     fn side(&mut self, direction: Direction) -> &mut Side {
         match direction {
             Direction::Sent => &mut self.sent,
@@ -252,7 +257,7 @@ impl HttpConnection {
         };
         let mut context = Context {
             pairing: &mut self.pairing,
-            limits: &self.limits,
+            limits: self.limits.as_deref().unwrap_or(&Limits::DEFAULT),
             counters: &mut self.counters,
             out,
         };
@@ -292,7 +297,7 @@ impl HttpConnection {
                         continue;
                     }
                     let Some(from) = wait_from else { return };
-                    if self.waits(direction, from, self.limits.slice_wait_ns, now, &mut give_up) {
+                    if self.waits(direction, from, self.limits().slice_wait_ns, now, &mut give_up) {
                         return;
                     }
                     self.give_up(direction, from, bytes, true, out);
@@ -343,9 +348,9 @@ impl HttpConnection {
     /// What is missing in received data may come again; what this host sent passed here or was lost.
     fn hole_wait_ns(&mut self, direction: Direction) -> u64 {
         if direction == Direction::Sent || self.side(direction).after_loss {
-            self.limits.slice_wait_ns
+            self.limits().slice_wait_ns
         } else {
-            self.limits.retransmit_wait_ns
+            self.limits().retransmit_wait_ns
         }
     }
 

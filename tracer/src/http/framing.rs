@@ -40,33 +40,34 @@ pub(super) enum Content {
 }
 
 /// What the fields that frame a message say.
-#[derive(Clone, Copy)]
-struct Framing {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Framing {
     /// Whether the final transfer coding is chunked; `None` without `transfer-encoding`.
     chunked: Option<bool>,
     length: Length,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 enum Length {
+    #[default]
     Absent,
     Valid(u64),
     Invalid,
 }
 
 impl Framing {
-    fn of(head: &Head) -> Self {
-        let mut framing = Framing { chunked: None, length: Length::Absent };
-        for (name, value) in head.fields() {
-            match name {
-                "transfer-encoding" => framing.chunked = Some(ends_chunked(value)),
-                "content-length" => {
-                    framing.length = value.split(',').fold(framing.length, Length::and)
-                }
-                _ => {}
+    /// Takes a field in; others than those that frame change nothing. `name` in lower case.
+    pub fn add(&mut self, name: &[u8], value: &[u8]) {
+        match name {
+            b"transfer-encoding" => {
+                self.chunked = Some(ends_chunked(&String::from_utf8_lossy(value)));
             }
+            b"content-length" => {
+                let members = String::from_utf8_lossy(value);
+                self.length = members.split(',').fold(self.length, Length::and);
+            }
+            _ => {}
         }
-        framing
     }
 }
 
@@ -83,7 +84,7 @@ impl Length {
 
 /// Framing of a request's content.
 pub(super) fn of_request(head: &Head) -> Content {
-    let framing = Framing::of(head);
+    let framing = head.framing;
     match framing.chunked {
         // 6.3 item 4.3: a request whose final coding is not chunked has no end; 6.1: in HTTP/1.0 it is faulty.
         Some(chunked) if !chunked || head.minor_version == 0 => Content::Faulty,
@@ -98,7 +99,7 @@ pub(super) fn of_request(head: &Head) -> Content {
 
 /// Framing of a final response's content by its fields alone.
 pub(super) fn of_response(head: &Head) -> Content {
-    let framing = Framing::of(head);
+    let framing = head.framing;
     match framing.chunked {
         Some(true) if head.minor_version == 1 => Content::Body(Body::chunked()),
         Some(_) => Content::Body(Body::UntilClose),

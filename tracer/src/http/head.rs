@@ -3,125 +3,101 @@
 use std::mem::MaybeUninit;
 
 use memchr::{memchr, memrchr};
-use smallvec::SmallVec;
 
 use super::Flow;
+use super::fields::Subjects;
+use super::framing::Framing;
+use crate::record::{Headers, HeadersBuilder, Text};
 
 /// Field lines that are parsed without an allocation for them.
 const USUAL_FIELDS: usize = 64;
 
-/// Start line and fields of a message, in one allocation.
+/// Start line and fields of a message.
 #[derive(Clone, PartialEq)]
 pub struct Head {
     /// 0 or 1: of `HTTP/1.x`.
     pub minor_version: u8,
     /// Status code; 0 for a request.
     pub status: u16,
-    /// Everything below, one behind the other.
-    text: String,
-    /// Where each part ends in `text`: method and target (reason and nothing for a response), then
-    /// name and value by turns.
-    ends: SmallVec<[u32; 32]>,
+    pub(super) framing: Framing,
+    pub(super) subjects: Subjects,
+    /// Method of a request, reason of a response.
+    pub(super) word: Text,
+    pub(super) target: Text,
+    pub(super) fields: Headers,
 }
 
 impl Head {
     /// Request method; empty for a response.
     #[must_use]
     pub fn method(&self) -> &str {
-        if self.status == 0 { self.part(0) } else { "" }
+        if self.status == 0 { &self.word } else { "" }
     }
 
     /// Request target; empty for a response.
     #[must_use]
     pub fn target(&self) -> &str {
-        self.part(1)
+        &self.target
     }
 
     /// Reason phrase; empty for a request.
     #[must_use]
     pub fn reason(&self) -> &str {
-        if self.status == 0 { "" } else { self.part(0) }
+        if self.status == 0 { "" } else { &self.word }
     }
 
     /// The fields in order: name in lower case and value, bytes that are no UTF-8 replaced by U+FFFD.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        let mut start = self.ends.get(1).map_or(0, |&end| end as usize);
-        self.ends.get(2..).unwrap_or_default().chunks_exact(2).map(move |ends| {
-            let (name_end, end) = (ends[0] as usize, ends[1] as usize);
-            let name = self.text.get(start..name_end).unwrap_or("");
-            let value = self.text.get(name_end..end).unwrap_or("");
-            start = end;
-            (name, value)
-        })
+        self.fields.iter()
     }
 
     /// Number of fields.
     #[must_use]
     pub fn field_count(&self) -> usize {
-        self.ends.len().saturating_sub(2) / 2
+        self.fields.len()
     }
 
     /// The first value of a field, `name` in lower case.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields().find(|(n, _)| *n == name).map(|(_, value)| value)
+        self.fields.get(name)
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.text.capacity() + if self.ends.spilled() { self.ends.capacity() * 4 } else { 0 }
+        let of_text = |text: &Text| if text.is_heap_allocated() { text.capacity() } else { 0 };
+        self.fields.heap_bytes() + of_text(&self.word) + of_text(&self.target)
     }
 
-    fn part(&self, i: usize) -> &str {
-        let end = |i: usize| self.ends.get(i).map_or(0, |&end| end as usize);
-        let start = i.checked_sub(1).map_or(0, end);
-        self.text.get(start..end(i)).unwrap_or("")
-    }
-
-    fn with_capacity(bytes: usize) -> Self {
+    fn new(minor_version: Option<u8>, status: u16, word: Option<&str>, target: &str) -> Self {
         Head {
-            minor_version: 0,
-            status: 0,
-            text: String::with_capacity(bytes),
-            ends: SmallVec::new(),
+            minor_version: minor_version.unwrap_or(1),
+            status,
+            framing: Framing::default(),
+            subjects: Subjects::default(),
+            word: word.unwrap_or("").into(),
+            target: target.into(),
+            fields: Headers::default(),
         }
     }
 
-    fn end_part(&mut self) {
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
-    }
-
-    fn push(&mut self, part: &str) {
-        self.text.push_str(part);
-        self.end_part();
-    }
-
-    fn push_fields(&mut self, fields: &[httparse::Header<'_>]) {
+    fn with_fields(mut self, fields: &[httparse::Header<'_>]) -> Self {
+        let bytes = fields.iter().map(|f| HeadersBuilder::field_bytes(f.name.len(), f.value.len()));
+        let mut builder = HeadersBuilder::with_capacity(bytes.sum());
         for field in fields {
-            let start = self.text.len();
-            self.text.push_str(field.name);
-            self.text[start..].make_ascii_lowercase();
-            self.end_part();
-            match std::str::from_utf8(field.value) {
-                Ok(value) => self.text.push_str(value),
-                Err(_) => self.text.push_str(&String::from_utf8_lossy(field.value)),
-            }
-            self.end_part();
+            let name = builder.push_lowered(field.name.as_bytes(), field.value);
+            self.framing.add(name, field.value);
+            self.subjects.add(name);
         }
+        self.fields = builder.finish();
+        self
     }
 }
 
 impl std::fmt::Debug for Head {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "HTTP/1.{} {} {:?} {:?} ",
-            self.minor_version,
-            self.status,
-            self.part(0),
-            self.part(1)
-        )?;
-        f.debug_list().entries(self.fields()).finish()
+        let Head { minor_version, status, word, target, fields, .. } = self;
+        write!(f, "HTTP/1.{minor_version} {status} {word:?} {target:?} {fields:?}")
     }
 }
 
@@ -211,34 +187,24 @@ fn parse_into<'b>(
     config: &httparse::ParserConfig,
     fields: &mut [MaybeUninit<httparse::Header<'b>>],
 ) -> Result<Option<(Head, usize)>, httparse::Error> {
-    let mut head;
-    let used = match flow {
+    match flow {
         Flow::Request => {
             let mut request = httparse::Request::new(&mut []);
             let status = config.parse_request_with_uninit_headers(&mut request, bytes, fields)?;
             let httparse::Status::Complete(used) = status else { return Ok(None) };
-            head = Head::with_capacity(used);
-            head.minor_version = request.version.unwrap_or(1);
-            head.push(request.method.unwrap_or(""));
-            head.push(request.path.unwrap_or(""));
-            head.push_fields(request.headers);
-            used
+            let target = request.path.unwrap_or("");
+            let head = Head::new(request.version, 0, request.method, target);
+            Ok(Some((head.with_fields(request.headers), used)))
         }
         Flow::Response => {
             let mut response = httparse::Response::new(&mut []);
             let status = config.parse_response_with_uninit_headers(&mut response, bytes, fields)?;
             let httparse::Status::Complete(used) = status else { return Ok(None) };
             let Some(code @ 100..=999) = response.code else { return Err(httparse::Error::Status) };
-            head = Head::with_capacity(used);
-            head.minor_version = response.version.unwrap_or(1);
-            head.status = code;
-            head.push(response.reason.unwrap_or(""));
-            head.push("");
-            head.push_fields(response.headers);
-            used
+            let head = Head::new(response.version, code, response.reason, "");
+            Ok(Some((head.with_fields(response.headers), used)))
         }
-    };
-    Ok(Some((head, used)))
+    }
 }
 
 /// What can still be said of a head that breaks off: its start line and the field lines that are whole.

@@ -10,9 +10,12 @@ const LINE_BYTES: usize = 512;
 /// Bytes of such lines that are kept.
 const EXTRA_BYTES: usize = 4096;
 
-/// Collects the bytes of one head.
+/// Collects the bytes of one head. Nothing is allocated while there is none: heads mostly come whole.
 #[derive(Debug, Default)]
-pub(super) struct HeadBuffer {
+pub(super) struct HeadBuffer(Option<Box<Kept>>);
+
+#[derive(Debug, Default)]
+struct Kept {
     bytes: Vec<u8>,
     blank: BlankLine,
     first_at: Timestamp,
@@ -45,36 +48,42 @@ pub(super) enum Pushed {
 impl HeadBuffer {
     /// The bytes kept so far. Of a head beyond the bound: the lines before it, and framing fields behind it.
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.0.as_ref().map_or(&[], |kept| &kept.bytes)
     }
 
     /// Whether no head is being collected.
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.bytes().is_empty()
     }
 
     /// When the head's first byte passed.
     pub fn first_at(&self) -> Timestamp {
-        self.first_at
+        self.0.as_ref().map_or_else(Timestamp::default, |kept| kept.first_at)
     }
 
     /// Bytes of the head that are not in [`HeadBuffer::bytes`].
     pub fn cut_bytes(&self) -> u64 {
-        self.cut_bytes
+        self.0.as_ref().map_or(0, |kept| kept.cut_bytes)
     }
 
     /// Whether a field that says where the message ends had to be dropped.
     pub fn framing_cut(&self) -> bool {
-        self.framing_cut
+        self.0.as_ref().is_some_and(|kept| kept.framing_cut)
     }
 
-    /// Forgets the head; a large buffer is given back.
+    /// Forgets the head and gives its memory back.
     pub fn clear(&mut self) {
-        *self = HeadBuffer::default();
+        self.0 = None;
     }
 
     /// Takes bytes up to the end of the head; `max_bytes` are kept.
     pub fn push(&mut self, at: Timestamp, bytes: &[u8], max_bytes: usize) -> Pushed {
+        self.0.get_or_insert_default().push(at, bytes, max_bytes)
+    }
+}
+
+impl Kept {
+    fn push(&mut self, at: Timestamp, bytes: &[u8], max_bytes: usize) -> Pushed {
         if self.bytes.is_empty() {
             self.first_at = at;
         }

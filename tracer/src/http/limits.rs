@@ -23,18 +23,23 @@ pub struct Limits {
     pub max_malformed: u32,
 }
 
+impl Limits {
+    /// Those of the program.
+    pub const DEFAULT: Limits = Limits {
+        max_head_bytes: 64 * 1024,
+        max_held_bytes: 256 * 1024,
+        retransmit_wait_ns: 5_000_000_000,
+        slice_wait_ns: 50_000_000,
+        max_outstanding: 1024,
+        max_outstanding_bytes: 1024 * 1024,
+        max_seek_bytes: 4 * 1024 * 1024,
+        max_malformed: 16,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            max_head_bytes: 64 * 1024,
-            max_held_bytes: 256 * 1024,
-            retransmit_wait_ns: 5_000_000_000,
-            slice_wait_ns: 50_000_000,
-            max_outstanding: 1024,
-            max_outstanding_bytes: 1024 * 1024,
-            max_seek_bytes: 4 * 1024 * 1024,
-            max_malformed: 16,
-        }
+        Limits::DEFAULT
     }
 }
 

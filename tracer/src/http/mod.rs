@@ -11,6 +11,7 @@
 mod body;
 mod connection;
 mod exchange;
+mod fields;
 mod framing;
 mod head;
 mod head_buffer;

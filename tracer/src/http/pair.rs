@@ -42,15 +42,16 @@ struct Pending {
 /// Pairs the messages of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Pairing {
-    /// In order; all but the last have their request whole.
-    queue: VecDeque<Pending>,
+    /// In order; all but the last have their request whole. Boxed: a connection that idles keeps no room
+    /// for heads.
+    queue: VecDeque<Box<Pending>>,
     queue_bytes: usize,
     /// Entries at the front of the queue whose response has ended (their request has not).
     answered: usize,
     /// The request being read, when its response cannot be told.
-    alone: Option<Exchange>,
+    alone: Option<Box<Exchange>>,
     /// The response being read, when its request cannot be told.
-    orphan: Option<Exchange>,
+    orphan: Option<Box<Exchange>>,
     exchanges: u64,
     from_the_start: bool,
     /// Requests that began up to this moment may have been answered unseen.
@@ -116,19 +117,19 @@ impl Pairing {
                 self.order_unknown = true;
                 self.owed = self.owed.saturating_add(1);
             }
-            self.alone = Some(exchange);
+            self.alone = Some(Box::new(exchange));
             return;
         }
         self.assumed |= self.order_unknown;
         self.order_unknown = false;
         self.credit = 0;
         self.queue_bytes += bytes;
-        self.queue.push_back(Pending {
+        self.queue.push_back(Box::new(Pending {
             exchange,
             began_at,
             request_ended: false,
             response_ended: false,
-        });
+        }));
     }
 
     /// Counts the requests that came after exactly one response.
@@ -152,7 +153,7 @@ impl Pairing {
     pub fn request_ends(&mut self, end: &Ending, out: &mut Vec<Exchange>) {
         if let Some(mut exchange) = self.alone.take() {
             end_half(&mut exchange.request, end);
-            out.push(exchange);
+            out.push(*exchange);
         } else if let Some(last) = self.queue.back_mut().filter(|p| !p.request_ended) {
             last.request_ended = true;
             end_half(&mut last.exchange.request, end);
@@ -183,7 +184,7 @@ impl Pairing {
             return Asked::by(pending.exchange.method().unwrap_or(""));
         }
         self.uncertain_to = self.uncertain_to.max(Some(began_at));
-        self.orphan = Some(self.new_exchange(None, Some(response)));
+        self.orphan = Some(Box::new(self.new_exchange(None, Some(response))));
         Asked::Unknown
     }
 
@@ -192,7 +193,7 @@ impl Pairing {
         self.responses = self.responses.saturating_add(1);
         if let Some(mut exchange) = self.orphan.take() {
             end_half(&mut exchange.response, end);
-            out.push(exchange);
+            out.push(*exchange);
             match self.owed.checked_sub(1) {
                 Some(left) => self.owed = left,
                 None => self.credit = self.credit.saturating_add(1),
@@ -244,8 +245,8 @@ impl Pairing {
     /// Tells what is left. Messages being read have been ended before.
     pub fn close(&mut self, out: &mut Vec<Exchange>) {
         out.extend(self.queue.drain(..).map(|p| p.exchange));
-        out.extend(self.alone.take());
-        out.extend(self.orphan.take());
+        out.extend(self.alone.take().map(|exchange| *exchange));
+        out.extend(self.orphan.take().map(|exchange| *exchange));
         *self = Pairing { exchanges: self.exchanges, ..Pairing::default() };
     }
 
@@ -287,7 +288,7 @@ impl Pairing {
             if pending.request_ended {
                 out.push(pending.exchange);
             } else {
-                self.alone = Some(pending.exchange);
+                self.alone = Some(Box::new(pending.exchange));
             }
         }
     }

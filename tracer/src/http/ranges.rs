@@ -1,7 +1,5 @@
 //! Ranges of a stream that some packet covered.
 
-use smallvec::SmallVec;
-
 use crate::time::Timestamp;
 
 /// Ranges kept apart at once; more than so many holes are not worth telling apart.
@@ -18,7 +16,7 @@ pub(super) struct Range {
 
 /// Sorted ranges that neither overlap nor touch.
 #[derive(Debug, Default)]
-pub(super) struct Ranges(SmallVec<[Range; 1]>);
+pub(super) struct Ranges(Vec<Range>);
 
 impl Ranges {
     pub fn is_empty(&self) -> bool {

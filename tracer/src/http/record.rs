@@ -1,7 +1,11 @@
 //! From the engine's exchange to the contract's record, secrets redacted.
 
+use compact_str::ToCompactString;
+
 use super::exchange::{Exchange, Message};
-use crate::record::{self, ConnId, SocketAddress, redact};
+use super::fields::Subjects;
+use super::head::Head;
+use crate::record::{self, ConnId, Headers, HeadersBuilder, SocketAddress, Text, redact};
 
 /// What an exchange's record needs from its connection.
 #[derive(Clone, Copy, Debug)]
@@ -24,32 +28,36 @@ impl Exchange {
     /// The record of this exchange.
     #[must_use]
     pub fn to_record(&self, context: &RecordContext<'_>) -> record::Exchange {
+        self.clone().into_record(context)
+    }
+
+    /// As [`Exchange::to_record`]; headers without secrets are taken over as they are.
+    #[must_use]
+    pub fn into_record(self, context: &RecordContext<'_>) -> record::Exchange {
         let show = context.show_secrets;
         record::Exchange {
             conn: context.conn,
             number: self.number,
-            protocol: self.protocol().map(str::to_owned),
-            method: self.method().map(str::to_owned),
-            scheme: Some(context.scheme.to_owned()),
+            protocol: self.protocol().map(Text::const_new),
+            scheme: Some(context.scheme.into()),
             authority: self.recorded_authority(context),
-            target: self.target().map(|target| {
-                if show { target.to_owned() } else { redact::target(target).into_owned() }
-            }),
             status: self.status(),
-            reason: self.reason().map(str::to_owned),
-            request: self.request.as_ref().map(|m| request(m, show)),
-            response: self.response.as_ref().map(|m| response(m, show)),
             timing: self.timing(context),
             reused_connection: self.reused_connection,
             complete: self.complete(),
             missing_bytes: self.missing_bytes(),
+            target: self.target().map(|target| shown_target(target, show)),
+            method: self.method().map(Text::from),
+            reason: self.reason().map(Text::from),
+            request: self.request.map(|message| request(message, show)),
+            response: self.response.map(|message| response(message, show)),
         }
     }
 
-    fn recorded_authority(&self, context: &RecordContext<'_>) -> Option<String> {
+    fn recorded_authority(&self, context: &RecordContext<'_>) -> Option<Text> {
         self.request.as_ref()?;
-        let named = self.authority().map(str::to_owned);
-        named.or_else(|| context.server.map(|server| server.to_string()))
+        let named = self.authority().map(Text::from);
+        named.or_else(|| context.server.map(|server| server.to_compact_string()))
     }
 
     fn timing(&self, context: &RecordContext<'_>) -> record::Timing {
@@ -69,40 +77,49 @@ impl Exchange {
     }
 }
 
-fn request(message: &Message, show_secrets: bool) -> record::Request {
+fn shown_target(target: &str, show_secrets: bool) -> Text {
+    if show_secrets { target.into() } else { redact::target(target).into() }
+}
+
+fn request(message: Message, show_secrets: bool) -> record::Request {
     record::Request {
         at: Some(message.first_at),
-        headers: headers(message, show_secrets),
+        headers: headers(message.head, show_secrets),
         body_bytes: Some(message.body_bytes),
     }
 }
 
-fn response(message: &Message, show_secrets: bool) -> record::Response {
+fn response(message: Message, show_secrets: bool) -> record::Response {
     record::Response {
         at: Some(message.first_at),
-        headers: headers(message, show_secrets),
         body_bytes: Some(message.body_bytes),
-        media_type: media_type(message),
-        from_cache: Some(from_cache(message)),
+        media_type: media_type(&message.head),
+        from_cache: Some(from_cache(&message.head)),
+        headers: headers(message.head, show_secrets),
     }
 }
 
-fn headers(message: &Message, show_secrets: bool) -> Vec<record::Header> {
-    let shown = |name: &str, value: &str| match show_secrets {
-        true => value.to_owned(),
-        false => redact::field(name, value).into_owned(),
-    };
-    message.head.fields().map(|(name, value)| (name.to_owned(), shown(name, value))).collect()
+fn headers(head: Head, show_secrets: bool) -> Headers {
+    if show_secrets || !head.subjects.has(Subjects::SECRET) {
+        return head.fields;
+    }
+    let mut redacted = HeadersBuilder::with_capacity(head.fields.heap_bytes());
+    for (name, value) in &head.fields {
+        redacted.push(name.as_bytes(), redact::field(name, value).as_bytes());
+    }
+    redacted.finish()
 }
 
-fn media_type(message: &Message) -> Option<String> {
-    let value = message.head.field("content-type")?;
+fn media_type(head: &Head) -> Option<Text> {
+    let value = head.field("content-type")?;
     let media_type = value.split(';').next().unwrap_or(value).trim();
-    (!media_type.is_empty()).then(|| media_type.to_ascii_lowercase())
+    let mut text = Text::new(media_type);
+    text.make_ascii_lowercase();
+    (!text.is_empty()).then_some(text)
 }
 
 /// Whether a cache answered: a 304, an age, or what caches of the field say of themselves.
-fn from_cache(message: &Message) -> bool {
+fn from_cache(head: &Head) -> bool {
     let says_hit = |(name, value): (&str, &str)| match name {
         "age" => value.trim().parse::<u64>().is_ok_and(|seconds| seconds > 0),
         "x-cache" | "x-cache-status" | "x-proxy-cache" | "cf-cache-status" | "x-cache-hit"
@@ -115,7 +132,7 @@ fn from_cache(message: &Message) -> bool {
         "x-varnish" => value.split_whitespace().count() == 2,
         _ => false,
     };
-    message.head.status == 304 || message.head.fields().any(says_hit)
+    head.status == 304 || head.subjects.has(Subjects::CACHE) && head.fields().any(says_hit)
 }
 
 /// Of `MISS, HIT` what the cache nearest to the client says.

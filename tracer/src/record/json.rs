@@ -210,7 +210,7 @@ mod tests {
         fn whatever_a_text_holds_the_line_is_safe_and_reads_back(text in any::<String>()) {
             let Record::Exchange(exchange) = example("exchange") else { unreachable!() };
             let exchange = Exchange {
-                target: Some(text.clone()),
+                target: Some(text.as_str().into()),
                 conn: ConnId(u64::MAX),
                 ..(*exchange).clone()
             };

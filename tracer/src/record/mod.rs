@@ -3,12 +3,14 @@
 //! One set of types serves every way out: `watch --json`, recordings, exports, the view. Unknown is `None`
 //! (JSON `null`), never 0 or "". Secrets are already redacted when a record exists.
 
+mod headers;
 pub mod json;
 pub mod redact;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
+pub use headers::{Headers, HeadersBuilder};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::tcp::{Direction, Endpoint, TcpState};
@@ -132,8 +134,8 @@ pub struct Segment {
     pub retransmit: bool,
 }
 
-/// A header as name (lower case) and value.
-pub type Header = (String, String);
+/// A text of an [`Exchange`]; most are short enough to need no allocation.
+pub type Text = compact_str::CompactString;
 
 /// The request half of an [`Exchange`].
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
@@ -141,7 +143,7 @@ pub struct Request {
     /// When its first byte passed.
     pub at: Option<Timestamp>,
     /// Header fields in order, names in lower case, secrets redacted.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
 }
@@ -152,11 +154,11 @@ pub struct Response {
     /// When its first byte passed.
     pub at: Option<Timestamp>,
     /// Header fields in order, names in lower case, secrets redacted.
-    pub headers: Vec<Header>,
+    pub headers: Headers,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
     /// `content-type` without parameters, lower case.
-    pub media_type: Option<String>,
+    pub media_type: Option<Text>,
     /// True for 304, or when `age` or a cache's own header says that a cache answered.
     pub from_cache: Option<bool>,
 }
@@ -184,19 +186,19 @@ pub struct Exchange {
     /// Its number on the connection, from 1; counts from the tracer's start on older connections.
     pub number: u64,
     /// `HTTP/1.0` or `HTTP/1.1`.
-    pub protocol: Option<String>,
+    pub protocol: Option<Text>,
     /// Request method.
-    pub method: Option<String>,
+    pub method: Option<Text>,
     /// `http` or `https`.
-    pub scheme: Option<String>,
+    pub scheme: Option<Text>,
     /// Host and port the request was for.
-    pub authority: Option<String>,
+    pub authority: Option<Text>,
     /// Request target as sent, secrets in the query redacted.
-    pub target: Option<String>,
+    pub target: Option<Text>,
     /// Status code.
     pub status: Option<u16>,
     /// Reason phrase; `None` where empty.
-    pub reason: Option<String>,
+    pub reason: Option<Text>,
     /// Request half; `None` where its head was not seen.
     pub request: Option<Request>,
     /// Response half; `None` where its head was not seen.

@@ -6,6 +6,9 @@
 //! parameters. Where the syntax is not the expected one the whole value goes: a leak is worse than a gap.
 
 use std::borrow::Cow;
+use std::ops::Range;
+
+use smallvec::SmallVec;
 
 /// Stands for a secret.
 pub const REDACTED: &str = "[redacted]";
@@ -37,81 +40,53 @@ const SCHEMES: [&str; 20] = [
     "kerberos",
 ];
 
-/// Header fields whose whole value is a secret, beside those ending as [`secret_field_name`] says.
-const SECRET_FIELDS: [&str; 8] = [
-    "ocp-apim-subscription-key",
-    "x-functions-key",
-    "x-access-key",
-    "x-auth-key",
-    "x-session-id",
-    "x-amz-credential",
-    "cf-access-jwt-assertion",
-    "x-forwarded-client-cert",
-];
+/// What the value of a header field is, for redaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Credentials,
+    Cookies,
+    SetCookie,
+    /// A secret as a whole.
+    Secret,
+    Url,
+}
 
-/// Header fields that hold a URL.
-const URL_FIELDS: [&str; 10] = [
-    "referer",
-    "location",
-    "content-location",
-    "destination",
-    "refresh",
-    "x-original-url",
-    "x-original-uri",
-    "x-rewrite-url",
-    "x-forwarded-uri",
-    "link",
-];
+impl Kind {
+    /// `name` in lower case.
+    fn of(name: &[u8]) -> Self {
+        match name {
+            b"authorization" | b"proxy-authorization" => Kind::Credentials,
+            b"cookie" | b"cookie2" => Kind::Cookies,
+            b"set-cookie" | b"set-cookie2" => Kind::SetCookie,
+            b"ocp-apim-subscription-key"
+            | b"x-functions-key"
+            | b"x-access-key"
+            | b"x-auth-key"
+            | b"x-session-id"
+            | b"x-amz-credential"
+            | b"cf-access-jwt-assertion"
+            | b"x-forwarded-client-cert" => Kind::Secret,
+            b"referer" | b"location" | b"content-location" | b"destination" | b"refresh"
+            | b"x-original-url" | b"x-original-uri" | b"x-rewrite-url" | b"x-forwarded-uri"
+            | b"link" => Kind::Url,
+            _ if ends_as_secret(name) => Kind::Secret,
+            _ => Kind::Plain,
+        }
+    }
+}
 
-/// Names of query parameters that hold a secret; compared without case, `-` and `_`.
-const SECRET_PARAMETERS: [&str; 46] = [
-    "token",
-    "accesstoken",
-    "idtoken",
-    "refreshtoken",
-    "apikey",
-    "key",
-    "secret",
-    "clientsecret",
-    "password",
-    "passwd",
-    "passphrase",
-    "pass",
-    "pwd",
-    "auth",
-    "authorization",
-    "authkey",
-    "signature",
-    "sig",
-    "sign",
-    "hmac",
-    "session",
-    "sessionid",
-    "sessionkey",
-    "sid",
-    "phpsessid",
-    "jsessionid",
-    "code",
-    "codeverifier",
-    "jwt",
-    "bearer",
-    "assertion",
-    "clientassertion",
-    "samlresponse",
-    "samlart",
-    "xamzsignature",
-    "xamzcredential",
-    "xamzsecuritytoken",
-    "awsaccesskeyid",
-    "accesskey",
-    "accesskeyid",
-    "secretkey",
-    "privatekey",
-    "credential",
-    "credentials",
-    "otp",
-    "ticket",
-];
+/// Endings of the names of fields that are secrets, looked up by their last letter.
+fn ends_as_secret(name: &[u8]) -> bool {
+    match name.last() {
+        Some(b'n') => name.ends_with(b"-token"),
+        Some(b't') => name.ends_with(b"-secret") || name.ends_with(b"-jwt"),
+        Some(b'd') => name.ends_with(b"-password"),
+        Some(b'y') => name.ends_with(b"api-key") || name.ends_with(b"apikey"),
+        Some(b'e') => name.ends_with(b"-signature"),
+        _ => false,
+    }
+}
 
 /// Endings of such names.
 const SECRET_ENDINGS: [&str; 8] =
@@ -120,14 +95,20 @@ const SECRET_ENDINGS: [&str; 8] =
 /// The value of a header field (`name` in lower case) without its secrets.
 #[must_use]
 pub fn field<'a>(name: &str, value: &'a str) -> Cow<'a, str> {
-    match name {
-        "authorization" | "proxy-authorization" => Cow::Owned(authorization(value)),
-        "cookie" | "cookie2" => Cow::Owned(cookies(value)),
-        "set-cookie" | "set-cookie2" => Cow::Owned(set_cookie(value)),
-        _ if secret_field_name(name) => Cow::Borrowed(REDACTED),
-        _ if URL_FIELDS.contains(&name) => url(value, MAX_NESTING),
-        _ => Cow::Borrowed(value),
+    match Kind::of(name.as_bytes()) {
+        Kind::Plain => Cow::Borrowed(value),
+        Kind::Credentials => Cow::Owned(authorization(value)),
+        Kind::Cookies => Cow::Owned(cookies(value)),
+        Kind::SetCookie => Cow::Owned(set_cookie(value)),
+        Kind::Secret => Cow::Borrowed(REDACTED),
+        Kind::Url => url(value, MAX_NESTING),
     }
+}
+
+/// Whether [`field`] may find a secret in a field of this name (in lower case).
+#[must_use]
+pub fn may_hold_secret(name: &[u8]) -> bool {
+    Kind::of(name) != Kind::Plain
 }
 
 /// A request target, in any of its forms, without its secrets.
@@ -136,43 +117,48 @@ pub fn target(target: &str) -> Cow<'_, str> {
     url(target, MAX_NESTING)
 }
 
-fn secret_field_name(name: &str) -> bool {
-    let endings = ["-token", "-secret", "-password", "api-key", "apikey", "-jwt", "-signature"];
-    SECRET_FIELDS.contains(&name) || endings.iter().any(|ending| name.ends_with(ending))
-}
-
 fn authorization(value: &str) -> String {
     match value.trim().split_once([' ', '\t']) {
         Some((scheme, _)) if SCHEMES.iter().any(|s| s.eq_ignore_ascii_case(scheme)) => {
-            format!("{scheme} {REDACTED}")
+            [scheme, " ", REDACTED].concat()
         }
         _ => REDACTED.to_owned(),
     }
 }
 
 fn cookies(value: &str) -> String {
-    value.split(';').map(|pair| named(pair.trim())).collect::<Vec<_>>().join("; ")
-}
-
-fn named(pair: &str) -> String {
-    match pair.split_once('=') {
-        Some((name, _)) => format!("{name}={REDACTED}"),
-        None if pair.is_empty() => String::new(),
-        None => REDACTED.to_owned(),
-    }
-}
-
-fn set_cookie(value: &str) -> String {
-    let mut parts = value.split(';');
-    let mut shown = named(parts.next().unwrap_or("").trim());
-    for attribute in parts {
-        shown.push_str("; ");
-        shown.push_str(&cookie_attribute(attribute.trim()));
+    let mut shown = String::with_capacity(value.len());
+    for (i, pair) in value.split(';').enumerate() {
+        shown.push_str(if i == 0 { "" } else { "; " });
+        push_named(&mut shown, pair.trim());
     }
     shown
 }
 
-fn cookie_attribute(attribute: &str) -> String {
+fn push_named(shown: &mut String, pair: &str) {
+    match pair.split_once('=') {
+        Some((name, _)) => {
+            shown.push_str(name);
+            shown.push('=');
+            shown.push_str(REDACTED);
+        }
+        None if pair.is_empty() => {}
+        None => shown.push_str(REDACTED),
+    }
+}
+
+fn set_cookie(value: &str) -> String {
+    let mut shown = String::with_capacity(value.len());
+    let mut parts = value.split(';').map(str::trim);
+    push_named(&mut shown, parts.next().unwrap_or(""));
+    for attribute in parts {
+        shown.push_str("; ");
+        push_cookie_attribute(&mut shown, attribute);
+    }
+    shown
+}
+
+fn push_cookie_attribute(shown: &mut String, attribute: &str) {
     let known = [
         "path",
         "domain",
@@ -187,88 +173,177 @@ fn cookie_attribute(attribute: &str) -> String {
     ];
     let name = attribute.split_once('=').map_or(attribute, |(name, _)| name).trim();
     if known.iter().any(|k| k.eq_ignore_ascii_case(name)) {
-        attribute.to_owned()
+        shown.push_str(attribute);
     } else {
-        named(attribute)
+        push_named(shown, attribute);
     }
 }
 
 /// What parts the parameters of a query and of a fragment.
-const MARKS: [char; 4] = ['?', '#', '&', ';'];
+const fn is_query_mark(byte: u8) -> bool {
+    matches!(byte, b'?' | b'#' | b'&' | b';')
+}
+
+/// What parts a path from its matrix parameters: `/a;jsessionid=1F3/b`.
+const fn is_path_mark(byte: u8) -> bool {
+    matches!(byte, b'/' | b';')
+}
 
 /// Takes userinfo, secret parameters of query and fragment, and session ids in the path out of a URL or of
 /// a part of one.
 fn url(text: &str, nesting: u8) -> Cow<'_, str> {
-    if !text.bytes().any(|b| matches!(b, b'?' | b'#' | b'@' | b';' | b'&' | b'=')) {
+    let suspicious = |b| matches!(b, b'?' | b'#' | b'@' | b';' | b'&' | b'=');
+    if !text.bytes().any(suspicious) {
         return Cow::Borrowed(text);
     }
-    let path_end = text.find(['?', '#']).unwrap_or(text.len());
+    let path_end = memchr::memchr2(b'?', b'#', text.as_bytes()).unwrap_or(text.len());
     let (path, rest) = text.split_at(path_end);
-    let mut shown = path_parameters(&userinfo(path));
-    // A fragment carries tokens in OAuth's implicit grant.
-    for part in rest.split_inclusive(MARKS) {
-        let parameter = part.strip_suffix(MARKS).unwrap_or(part);
-        shown.push_str(&parameter_value(parameter, nesting));
-        shown.push_str(&part[parameter.len()..]);
+    let userinfo = userinfo(path);
+    if userinfo.is_none() && !has_secret_parameter(path, rest, nesting) {
+        return Cow::Borrowed(text);
     }
+    let mut shown = String::with_capacity(text.len() + REDACTED.len());
+    match userinfo {
+        Some(found) => {
+            let path = [&path[..found.start], REDACTED, &path[found.end..]].concat();
+            push_parameters(&mut shown, &path, is_path_mark, 0);
+        }
+        None => push_parameters(&mut shown, path, is_path_mark, 0),
+    }
+    push_parameters(&mut shown, rest, is_query_mark, nesting);
     if shown == text { Cow::Borrowed(text) } else { Cow::Owned(shown) }
 }
 
-fn userinfo(path: &str) -> Cow<'_, str> {
+fn has_secret_parameter(path: &str, rest: &str, nesting: u8) -> bool {
+    let has_secret = |text, is_mark, nesting| {
+        parameters(text, is_mark).any(|(p, _)| secret_parameter(p, nesting).is_some())
+    };
+    // A fragment carries tokens in OAuth's implicit grant.
+    path.contains('=') && has_secret(path, is_path_mark, 0)
+        || has_secret(rest, is_query_mark, nesting)
+}
+
+/// The parts of `text` between marks, each with the mark behind it. Marks are ASCII.
+fn parameters(text: &str, is_mark: fn(u8) -> bool) -> impl Iterator<Item = (&str, &str)> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let end = rest.bytes().position(is_mark);
+        let (parameter, behind) = rest.split_at(end.unwrap_or(rest.len()));
+        let (mark, behind) = behind.split_at(behind.len().min(1));
+        rest = behind;
+        Some((parameter, mark))
+    })
+}
+
+/// Where the userinfo of a URL up to the end of its path is.
+fn userinfo(path: &str) -> Option<Range<usize>> {
+    memchr::memchr(b'@', path.as_bytes())?;
     let authority = path.find("//").map_or(0, |i| i + 2);
     let end = path[authority..].find('/').map_or(path.len(), |i| authority + i);
-    match path[authority..end].rfind('@') {
-        Some(at) => {
-            Cow::Owned(format!("{}{REDACTED}{}", &path[..authority], &path[authority + at..]))
+    path[authority..end].rfind('@').map(|at| authority..authority + at)
+}
+
+fn push_parameters(shown: &mut String, text: &str, is_mark: fn(u8) -> bool, nesting: u8) {
+    for (parameter, mark) in parameters(text, is_mark) {
+        match secret_parameter(parameter, nesting) {
+            Some(name) => {
+                shown.push_str(name);
+                shown.push('=');
+                shown.push_str(REDACTED);
+            }
+            None => shown.push_str(parameter),
         }
-        None => Cow::Borrowed(path),
+        shown.push_str(mark);
     }
 }
 
-/// Matrix parameters: `/a;jsessionid=1F3/b`.
-fn path_parameters(path: &str) -> String {
-    let mut shown = String::with_capacity(path.len());
-    for part in path.split_inclusive(['/', ';']) {
-        let parameter = part.trim_end_matches(['/', ';']);
-        shown.push_str(&parameter_value(parameter, 0));
-        shown.push_str(&part[parameter.len()..]);
-    }
-    shown
-}
-
-/// `name=value` with the value replaced where the name says it is a secret, or where it is an encoded URL
-/// that holds one.
-fn parameter_value(parameter: &str, nesting: u8) -> Cow<'_, str> {
-    let Some((name, value)) = parameter.split_once('=') else { return Cow::Borrowed(parameter) };
+/// The name in `name=value` where that says that the value is a secret, or where the value is an encoded
+/// URL that holds one.
+fn secret_parameter(parameter: &str, nesting: u8) -> Option<&str> {
+    let (name, value) = parameter.split_at(parameter.bytes().position(|b| b == b'=')?);
+    let value = &value[1..];
     let secret = !value.is_empty()
         && (is_secret_name(&percent_decoded(name)) || holds_secret(value, nesting));
-    if secret { Cow::Owned(format!("{name}={REDACTED}")) } else { Cow::Borrowed(parameter) }
+    secret.then_some(name)
 }
 
 fn holds_secret(value: &str, nesting: u8) -> bool {
-    let Some(nesting) = nesting.checked_sub(1).filter(|_| value.contains('%')) else {
-        return false;
-    };
-    let decoded = percent_decoded(value);
+    let Some(nesting) = nesting.checked_sub(1) else { return false };
+    let Cow::Owned(decoded) = percent_decoded(value) else { return false };
     // A query without its URL is one too: `state=a%3D1%26token%3Dx`.
     let query = if decoded.contains('?') { decoded } else { format!("?{decoded}") };
     matches!(url(&query, nesting), Cow::Owned(_))
 }
 
+/// Names of query parameters that hold a secret, in lower case without `-` and `_`.
+fn is_secret_word(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"token"
+            | b"accesstoken"
+            | b"idtoken"
+            | b"refreshtoken"
+            | b"apikey"
+            | b"key"
+            | b"secret"
+            | b"clientsecret"
+            | b"password"
+            | b"passwd"
+            | b"passphrase"
+            | b"pass"
+            | b"pwd"
+            | b"auth"
+            | b"authorization"
+            | b"authkey"
+            | b"signature"
+            | b"sig"
+            | b"sign"
+            | b"hmac"
+            | b"session"
+            | b"sessionid"
+            | b"sessionkey"
+            | b"sid"
+            | b"phpsessid"
+            | b"jsessionid"
+            | b"code"
+            | b"codeverifier"
+            | b"jwt"
+            | b"bearer"
+            | b"assertion"
+            | b"clientassertion"
+            | b"samlresponse"
+            | b"samlart"
+            | b"xamzsignature"
+            | b"xamzcredential"
+            | b"xamzsecuritytoken"
+            | b"awsaccesskeyid"
+            | b"accesskey"
+            | b"accesskeyid"
+            | b"secretkey"
+            | b"privatekey"
+            | b"credential"
+            | b"credentials"
+            | b"otp"
+            | b"ticket"
+    )
+}
+
 /// `user[api-key]` is judged by each of its words.
 fn is_secret_name(name: &str) -> bool {
-    name.split(['[', ']', '.', ' ']).any(|word| {
-        let plain: String = word
-            .chars()
-            .filter(|c| !matches!(c, '-' | '_'))
-            .map(|c| c.to_ascii_lowercase())
-            .collect();
-        SECRET_PARAMETERS.contains(&plain.as_str())
-            || SECRET_ENDINGS.iter().any(|ending| plain.ends_with(ending))
+    name.as_bytes().split(|b| matches!(b, b'[' | b']' | b'.' | b' ')).any(|word| {
+        let letters = word.iter().filter(|b| !matches!(b, b'-' | b'_'));
+        let plain: SmallVec<[u8; 64]> = letters.map(u8::to_ascii_lowercase).collect();
+        is_secret_word(&plain) || SECRET_ENDINGS.iter().any(|e| plain.ends_with(e.as_bytes()))
     })
 }
 
-fn percent_decoded(text: &str) -> String {
+fn percent_decoded(text: &str) -> Cow<'_, str> {
+    if !text.bytes().any(|b| b == b'%') {
+        return Cow::Borrowed(text);
+    }
     let bytes = text.as_bytes();
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -277,7 +352,7 @@ fn percent_decoded(text: &str) -> String {
         decoded.push(byte.unwrap_or(bytes[i]));
         i += if byte.is_some() { 3 } else { 1 };
     }
-    String::from_utf8_lossy(&decoded).into_owned()
+    Cow::Owned(String::from_utf8_lossy(&decoded).into_owned())
 }
 
 fn hex_byte(digits: &[u8]) -> Option<u8> {

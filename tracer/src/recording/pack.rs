@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,33 +26,55 @@ pub(super) struct TooLarge {
     pub bytes: usize,
 }
 
-/// Appends `record` to `body`; `scratch` is working space. `body` is unchanged on an error.
-pub(super) fn push(
-    record: &Record,
-    body: &mut Vec<u8>,
-    scratch: &mut Vec<u8>,
-    max_bytes: usize,
-) -> Result<(), TooLarge> {
-    scratch.clear();
+/// Kind and length in front of a packed record.
+const PREFIX_BYTES: usize = 5;
+
+/// Appends `record` to `body`, which is unchanged on an error.
+pub(super) fn push(record: &Record, body: &mut Vec<u8>, max_bytes: usize) -> Result<(), TooLarge> {
+    let start = body.len();
+    body.extend_from_slice(&[0; PREFIX_BYTES]);
     let (kind, packed) = match record {
-        Record::Host(host) => (HOST, pack(&**host, scratch)),
-        Record::Transition(transition) => (TRANSITION, pack(transition, scratch)),
-        Record::Segment(segment) => (SEGMENT, pack(segment, scratch)),
-        Record::Exchange(exchange) => (EXCHANGE, pack(&**exchange, scratch)),
-        Record::Connection(connection) => (CONNECTION, pack(&**connection, scratch)),
-        Record::Loss(loss) => (LOSS, pack(loss, scratch)),
+        Record::Host(host) => (HOST, pack(&**host, body)),
+        Record::Transition(transition) => (TRANSITION, pack(transition, body)),
+        Record::Segment(segment) => (SEGMENT, pack(segment, body)),
+        Record::Exchange(exchange) => (EXCHANGE, pack(&**exchange, body)),
+        Record::Connection(connection) => (CONNECTION, pack(&**connection, body)),
+        Record::Loss(loss) => (LOSS, pack(loss, body)),
     };
-    let len = u32::try_from(scratch.len()).ok().filter(|_| packed && scratch.len() <= max_bytes);
-    let Some(len) = len else { return Err(TooLarge { bytes: scratch.len() }) };
-    body.push(kind);
-    body.extend_from_slice(&len.to_le_bytes());
-    body.extend_from_slice(scratch);
+    let bytes = body.len() - start - PREFIX_BYTES;
+    let Some(len) = u32::try_from(bytes).ok().filter(|_| packed && bytes <= max_bytes) else {
+        body.truncate(start);
+        return Err(TooLarge { bytes });
+    };
+    body[start] = kind;
+    body[start + 1..start + PREFIX_BYTES].copy_from_slice(&len.to_le_bytes());
     Ok(())
 }
 
 /// False where postcard has no form for the value; records have one by their types.
-fn pack<T: Serialize>(value: &T, scratch: &mut Vec<u8>) -> bool {
-    postcard::to_io(value, scratch).is_ok()
+fn pack<T: Serialize>(value: &T, body: &mut Vec<u8>) -> bool {
+    postcard::serialize_with_flavor(value, Append(body)).is_ok()
+}
+
+/// Packs behind what is there already: postcard's own writers begin a buffer or go through `io::Write`.
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl Flavor for Append<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// One step through a body.
@@ -113,9 +136,9 @@ mod tests {
 
     #[test]
     fn every_kind_of_record_survives_packing() {
-        let (mut body, mut scratch) = (Vec::new(), Vec::new());
+        let mut body = Vec::new();
         for record in examples() {
-            push(&record, &mut body, &mut scratch, 1 << 20).unwrap();
+            push(&record, &mut body, 1 << 20).unwrap();
         }
         let mut rest = &body[..];
         for record in examples() {
@@ -128,9 +151,9 @@ mod tests {
 
     #[test]
     fn fields_that_a_later_version_appended_are_passed_over() {
-        let (mut body, mut scratch) = (Vec::new(), Vec::new());
+        let mut body = Vec::new();
         let record = examples().pop().unwrap();
-        push(&record, &mut body, &mut scratch, 1 << 20).unwrap();
+        push(&record, &mut body, 1 << 20).unwrap();
         body.extend_from_slice(b"more");
         let len = u32::try_from(body.len() - 5).unwrap();
         body[1..5].copy_from_slice(&len.to_le_bytes());
@@ -150,7 +173,7 @@ mod tests {
     #[test]
     fn a_record_that_is_too_large_leaves_the_body_unchanged() {
         let mut body = vec![1];
-        let error = push(&examples()[0], &mut body, &mut Vec::new(), 10).unwrap_err();
+        let error = push(&examples()[0], &mut body, 10).unwrap_err();
         assert!(error.bytes > 10);
         assert_eq!(body, [1]);
     }

@@ -206,7 +206,7 @@ fn a_record_that_is_too_large_is_told_as_a_loss() {
     else {
         panic!("no exchange")
     };
-    let headers = vec![("x".to_owned(), "y".repeat(MAX_RECORD_BYTES))];
+    let headers = [("x", "y".repeat(MAX_RECORD_BYTES))].into_iter().collect();
     let request = Some(Request { headers, ..Request::default() });
     let large = Record::Exchange(Arc::new(Exchange { request, ..(*exchange).clone() }));
     let (read, report) = read(&recording(&[large], 1));

@@ -81,8 +81,7 @@ pub struct Writer<S: Sink> {
     next_block: u32,
     /// Length of the file up to its last whole block.
     whole_bytes: u64,
-    /// Working space: a packed record, a block as it goes to the file.
-    scratch: Vec<u8>,
+    /// Working space: a block as it goes to the file.
     block: Vec<u8>,
 }
 
@@ -102,7 +101,6 @@ impl<S: Sink> Writer<S> {
             written_records: 0,
             next_block: 0,
             whole_bytes: 0,
-            scratch: Vec::new(),
             block: Vec::new(),
         };
         writer.block.extend_from_slice(&file_header(FORMAT_MAJOR, FORMAT_MINOR));
@@ -163,15 +161,14 @@ impl<S: Sink> Writer<S> {
     }
 
     fn add(&mut self, record: &Record, now: Timestamp) {
-        let packed =
-            pack::push(record, &mut self.pending.body, &mut self.scratch, MAX_RECORD_BYTES);
+        let packed = pack::push(record, &mut self.pending.body, MAX_RECORD_BYTES);
         if packed.is_ok() {
             self.pending.note(pack::time_of(record).unwrap_or(now), now);
             self.totals.count(record);
             return;
         }
         let loss = Record::Loss(Loss { at: now, hook: "recording".to_owned(), events: 1 });
-        if pack::push(&loss, &mut self.pending.body, &mut self.scratch, MAX_RECORD_BYTES).is_ok() {
+        if pack::push(&loss, &mut self.pending.body, MAX_RECORD_BYTES).is_ok() {
             self.pending.note(now, now);
             self.totals.count(&loss);
         }

@@ -63,18 +63,18 @@ pub fn exchange(conn: u64, number: u64, status: u16) -> Exchange {
     Exchange {
         conn: ConnId(conn),
         number,
-        protocol: Some("HTTP/1.1".to_owned()),
-        method: Some("GET".to_owned()),
-        scheme: Some("http".to_owned()),
-        authority: Some("127.0.0.1:8080".to_owned()),
-        target: Some("/api/orders?page=2".to_owned()),
+        protocol: Some("HTTP/1.1".into()),
+        method: Some("GET".into()),
+        scheme: Some("http".into()),
+        authority: Some("127.0.0.1:8080".into()),
+        target: Some("/api/orders?page=2".into()),
         status: Some(status),
         reason: None,
         request: Some(Request { at: Some(ago(900_000)), ..Request::default() }),
         response: Some(Response {
             at: Some(ago(899_000)),
             body_bytes: Some(612),
-            media_type: Some("text/html".to_owned()),
+            media_type: Some("text/html".into()),
             ..Response::default()
         }),
         timing: Timing { wait_us: Some(322), ..Timing::default() },
@@ -221,7 +221,7 @@ pub fn mixed_updates() -> Vec<Update> {
     updates.extend(mixed().into_iter().map(|c| Update::Connection(Arc::new(c))));
     let slow = Exchange {
         timing: Timing { wait_us: Some(3_100_000), ..Timing::default() },
-        target: Some("/slow".to_owned()),
+        target: Some("/slow".into()),
         ..exchange(7, 1, 200)
     };
     let cut = Exchange { complete: false, missing_bytes: 4096, ..exchange(12, 1, 200) };

@@ -44,10 +44,10 @@ fn a_record_tells_all_of_the_exchange() {
     assert_eq!(record.target.as_deref(), Some("/a?token=[redacted]"));
     assert_eq!(record.reason.as_deref(), Some("OK"));
     let (request, response) = (record.request.unwrap(), record.response.unwrap());
-    assert_eq!(request.headers[1], ("authorization".into(), "Bearer [redacted]".into()));
+    assert_eq!(request.headers.iter().nth(1), Some(("authorization", "Bearer [redacted]")));
     assert_eq!((request.body_bytes, response.body_bytes), (Some(1), Some(2)));
     assert_eq!(response.media_type.as_deref(), Some("text/html"));
-    assert_eq!(response.headers[1].1, "a=[redacted]");
+    assert_eq!(response.headers.iter().nth(1), Some(("set-cookie", "a=[redacted]")));
     assert_eq!(response.from_cache, Some(false));
     assert!(record.complete && record.missing_bytes == 0);
 }
@@ -58,7 +58,7 @@ fn secrets_are_shown_when_asked_for() {
     wire.client("GET /a?token=t HTTP/1.1\r\nCookie: a=b\r\n\r\n").server("HTTP/1.1 204 x\r\n\r\n");
     let record = wire.told[0].to_record(&context(true));
     assert_eq!(record.target.as_deref(), Some("/a?token=t"));
-    assert_eq!(record.request.unwrap().headers[0].1, "a=b");
+    assert_eq!(record.request.unwrap().headers.get("cookie"), Some("a=b"));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::record::{ClosedBy, Connection, Exchange, Outcome, StateEntry, Transition};
+use crate::record::{ClosedBy, Connection, Exchange, Headers, Outcome, StateEntry, Transition};
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -216,11 +216,11 @@ pub fn arrow(endpoint: Option<Endpoint>) -> char {
 fn slim(exchange: &Exchange) -> Exchange {
     let mut slim = exchange.clone();
     if let Some(request) = &mut slim.request {
-        request.headers.retain(|(name, _)| name == "host");
-        request.headers.truncate(1);
+        request.headers =
+            request.headers.iter().find(|(name, _)| *name == "host").into_iter().collect();
     }
     if let Some(response) = &mut slim.response {
-        response.headers = Vec::new();
+        response.headers = Headers::default();
     }
     if let Some(target) = &mut slim.target {
         let end = (0..=TARGET_BYTES).rev().find(|&end| target.is_char_boundary(end));

@@ -338,8 +338,9 @@ fn a_rows_memory_is_bounded_whatever_the_requests_are() {
     offer(&mut model, [opened(1)]);
     for number in 1..=100 {
         let mut huge = exchange(1, number, 200);
-        huge.target = Some("/ä".repeat(10_000));
-        huge.request.as_mut().unwrap().headers = vec![("x".to_owned(), "y".repeat(1000)); 100];
+        huge.target = Some("/ä".repeat(10_000).into());
+        huge.request.as_mut().unwrap().headers =
+            vec![("x", "y".repeat(1000)); 100].into_iter().collect();
         offer(&mut model, [Update::Record(Record::Exchange(Arc::new(huge)))]);
     }
     let row = model.table.row(ConnId(1)).unwrap();
