@@ -127,7 +127,7 @@ fn measure_all(mut bench: Bench, options: &Options, missing: Vec<String>) -> Res
         single_measurements(&bench, options.quick, &mut results)?;
     }
     results.cells = cells.into_iter().map(Measured::new).collect();
-    in_rounds(&bench, start, &mut results)?;
+    in_rounds(&bench, options.quick, start, &mut results)?;
     results.took = start.elapsed();
     Ok(results)
 }
@@ -181,14 +181,16 @@ fn or_failure<T>(what: &str, failures: &mut Vec<String>, found: Result<T>) -> Re
 }
 
 /// A pair of every cell a round, so that slow drifts of the machine meet all alike, and a run that is
-/// cut short has something of everything.
-fn in_rounds(bench: &Bench, start: Instant, results: &mut Results) -> Result<()> {
+/// cut short has something of everything. Pairs that were disturbed are made once more while there is
+/// time.
+fn in_rounds(bench: &Bench, quick: bool, start: Instant, results: &mut Results) -> Result<()> {
     let rounds = results.cells.iter().map(|cell| cell.cell.pairs).max().unwrap_or(0);
     let end = start + (plan::BUDGET - plan::RESERVE);
     let mut left_out = 0;
-    for round in 0..rounds {
+    for round in 0..if quick { rounds } else { 2 * rounds } {
         for measured in &mut results.cells {
-            if measured.cell.pairs <= round {
+            let wanted = measured.cell.pairs;
+            if measured.undisturbed() >= wanted as usize || round >= 2 * wanted {
                 continue;
             }
             let needs = Duration::from_secs_f64(plan::pair_seconds(&measured.cell, bench.size));
@@ -217,7 +219,8 @@ fn one_pair(bench: &Bench, round: u32, start: Instant, measured: &mut Measured) 
         .map(|found| format!(", {} {}/{}", found.what, found.seen, found.happened.start()))
         .collect();
     let at = start.elapsed().as_secs();
-    say(format_args!("{at:5} s  {name}: {:.3}{}", pair.ratio(), seen.concat()));
+    let disturbed = if pair.is_disturbed() { ", disturbed" } else { "" };
+    say(format_args!("{at:5} s  {name}: {:.3}{disturbed}{}", pair.ratio(), seen.concat()));
     measured.pairs.push(pair);
     Ok(())
 }

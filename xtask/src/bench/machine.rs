@@ -12,7 +12,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::sched::{CloneFlags, unshare};
 
-use super::{proc, process};
+use super::{
+    proc::{self, Ticks},
+    process,
+};
 use crate::{project::Project, shell::capture};
 
 /// Puts this process, and what it starts from now on, into a new network namespace with nothing but
@@ -52,29 +55,34 @@ pub fn wait_until_listening(port: u16) -> Result<()> {
     })
 }
 
-/// Waits a little until the processors are mostly idle: until the run before is cleaned up. Whether
-/// it came to that.
-pub fn wait_until_quiet() -> bool {
-    const PATIENCE: Duration = Duration::from_millis(2500);
+/// Waits a little until the processors are mostly idle: until the run before is cleaned up.
+pub fn wait_until_quiet() {
+    const PATIENCE: Duration = Duration::from_millis(1500);
     const LOOK: Duration = Duration::from_millis(60);
     const QUIET: f64 = 0.85;
     let deadline = Instant::now() + PATIENCE;
-    let mut before = ticks();
+    let mut before = Ticks::now();
     while Instant::now() < deadline && !process::is_interrupted() {
         thread::sleep(LOOK);
-        let now = ticks();
-        let (idle, all) = (now.0 - before.0, now.1 - before.1);
-        if all > 0 && idle as f64 >= QUIET * all as f64 {
-            return true;
+        let now = Ticks::now();
+        let passed = now.since(before);
+        if passed.all > 0 && passed.idle as f64 >= QUIET * passed.all as f64 {
+            return;
         }
         before = now;
     }
-    false
 }
 
-fn ticks() -> (u64, u64) {
-    let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
-    proc::idle_and_all_ticks(&stat).unwrap_or_default()
+/// Waits until the server, too, has closed the connections of a load: only its listener is left. Not for long: a
+/// peer that never closes is no reason to fail.
+pub fn wait_until_closed() -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let deadline = Instant::now() + PATIENCE;
+    process::wait_for("the end of all connections", 2 * PATIENCE, || {
+        let sockets = fs::read_to_string("/proc/thread-self/net/sockstat").unwrap_or_default();
+        let closed = proc::sockets_in_use(&sockets).is_none_or(|count| count <= 1);
+        Ok((closed || Instant::now() >= deadline).then_some(()))
+    })
 }
 
 /// Where the cgroup v2 hierarchy is mounted.

@@ -9,7 +9,8 @@ use super::{
     load::{self, Load, Outcome, Place, Size},
     machine,
     plan::Cell,
-    proc::Counters,
+    proc::{Counters, Ticks},
+    process,
     seen::{Completeness, Happened},
     stats::Spread,
     watch::{self, Cost, Watching},
@@ -27,8 +28,8 @@ pub struct Pair {
     pub untraced: f64,
     pub traced: f64,
     pub with: Traced,
-    /// Whether the machine was quiet before both runs.
-    pub quiet: bool,
+    /// The share of the processors that others took during one of the runs.
+    pub others: f64,
 }
 
 /// The run with the contender.
@@ -46,6 +47,12 @@ impl Pair {
     /// Throughput kept; for a fixed rate, how many times as long the slowest requests took.
     pub fn ratio(&self) -> f64 {
         self.traced / self.untraced
+    }
+
+    /// Whether others took so much of the processors that the ratio may be theirs.
+    pub fn is_disturbed(&self) -> bool {
+        const MUCH: f64 = 0.15;
+        self.others > MUCH
     }
 }
 
@@ -67,12 +74,23 @@ impl Measured {
     }
 
     pub fn ratio(&self) -> Option<Spread> {
-        Spread::of(self.pairs.iter().map(Pair::ratio))
+        Spread::of(self.believed().map(Pair::ratio))
     }
 
     /// A figure of each traced run.
     pub fn spread(&self, figure: impl Fn(&Traced) -> f64) -> Option<Spread> {
-        Spread::of(self.pairs.iter().map(|pair| figure(&pair.with)))
+        Spread::of(self.believed().map(|pair| figure(&pair.with)))
+    }
+
+    /// Pairs that nothing disturbed; all, where there are none.
+    pub fn believed(&self) -> impl Iterator<Item = &Pair> {
+        let none = self.undisturbed() == 0;
+        self.pairs.iter().filter(move |pair| none || !pair.is_disturbed())
+    }
+
+    /// Their number.
+    pub fn undisturbed(&self) -> usize {
+        self.pairs.iter().filter(|pair| !pair.is_disturbed()).count()
     }
 
     /// Of each kind of thing the least complete run, or the one that told too much.
@@ -113,36 +131,44 @@ impl Bench<'_> {
     /// One pair; every second one has its traced run first.
     pub fn pair(&self, cell: &Cell, traced_first: bool) -> Result<Pair> {
         let Cell { load, contender, .. } = *cell;
-        if traced_first {
-            let (with, before) = self.traced(load, contender)?;
-            let (untraced, after) = self.untraced(load)?;
-            return Ok(Pair { untraced, traced: with.outcome.score, with, quiet: before && after });
-        }
-        let (untraced, before) = self.untraced(load)?;
-        let (with, after) = self.traced(load, contender)?;
-        Ok(Pair { untraced, traced: with.outcome.score, with, quiet: before && after })
+        let (untraced, (with, others)) = if traced_first {
+            let with = self.traced(load, contender)?;
+            (self.untraced(load)?, with)
+        } else {
+            (self.untraced(load)?, self.traced(load, contender)?)
+        };
+        let others = others.max(untraced.1);
+        Ok(Pair { untraced: untraced.0.score, traced: with.outcome.score, with, others })
     }
 
-    fn untraced(&self, load: Load) -> Result<(f64, bool)> {
-        let quiet = machine::wait_until_quiet();
+    fn untraced(&self, load: Load) -> Result<(Outcome, f64)> {
+        machine::wait_until_quiet();
         machine::fresh_network()?;
-        let _server = load::serve(&self.place, load)?;
-        Ok((load::run(&self.place, load, self.size)?.score, quiet))
+        let server = load::serve(&self.place, load)?;
+        self.run(load, || server.cpu_us())
     }
 
-    fn traced(&self, load: Load, contender: &Contender) -> Result<(Traced, bool)> {
-        let quiet = machine::wait_until_quiet();
+    /// Runs the load; with its outcome the share of the processors that neither it nor those took whose
+    /// time `beside_us` tells.
+    fn run(&self, load: Load, beside_us: impl Fn() -> u64) -> Result<(Outcome, f64)> {
+        let own_us = || Ok::<u64, anyhow::Error>(process::own_cpu_us()? + beside_us());
+        let (ticks, before_us) = (Ticks::now(), own_us()?);
+        let outcome = load::run(&self.place, load, self.size)?;
+        let used_us = own_us()?.saturating_sub(before_us);
+        Ok((outcome, Ticks::now().since(ticks).others_share(used_us)))
+    }
+
+    fn traced(&self, load: Load, contender: &Contender) -> Result<(Traced, f64)> {
+        machine::wait_until_quiet();
         machine::fresh_network()?;
         let namespace = machine::network_inode()?;
         let server = load::serve(&self.place, load)?;
         let watching = Watching::start(&self.place, &self.tracer, contender)?;
         let before = Counters::read();
-        let outcome = load::run(&self.place, load, self.size)?;
-        // The server's last changes of state come a moment after the client has ended.
-        let lag = watching.catch_up()?;
+        let (outcome, others) = self.run(load, || server.cpu_us() + watching.cpu_us())?;
+        machine::wait_until_closed()?;
         let counters = Counters::read().since(before);
-        let mut cost = watching.end()?;
-        cost.lag += lag;
+        let cost = watching.end()?;
         drop(server);
         let happened = Happened { outcome, counters };
         let told =
@@ -157,7 +183,7 @@ impl Bench<'_> {
             bail!("tracer did not end in order");
         }
         let transitions = happened.transitions();
-        Ok((Traced { outcome, transitions, completeness, lost, cost }, quiet))
+        Ok((Traced { outcome, transitions, completeness, lost, cost }, others))
     }
 }
 

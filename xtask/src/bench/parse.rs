@@ -87,6 +87,18 @@ pub fn tracer_lost(stderr: &str) -> Option<u64> {
     before.split_whitespace().next_back()?.parse().ok()
 }
 
+/// Events that a tool of libbpf or bpftrace says it lost, in all its lines together: `lost 12 events on
+/// CPU #0!`, `Lost 12 events`.
+pub fn lost_events(text: &str) -> u64 {
+    let lines = text.lines().filter_map(|line| {
+        let (before, _) = line.split_once(" events")?;
+        let mut words = before.split_whitespace().rev();
+        let count = words.next()?.parse::<u64>().ok()?;
+        words.next()?.eq_ignore_ascii_case("lost").then_some(count)
+    });
+    lines.sum()
+}
+
 /// tcpdump's closing lines.
 #[derive(Debug, PartialEq)]
 pub struct Tcpdump {
@@ -156,6 +168,12 @@ mod tests {
                     57194 events lost, in r.trc\n";
         assert_eq!(tracer_lost(text), Some(57194));
         assert_eq!(tracer_lost("tracer: no such thing"), None);
+    }
+
+    #[test]
+    fn lines_about_lost_events_are_added_up() {
+        assert_eq!(lost_events("lost 12 events on CPU #0!\nLost 3 events\nab 80 9 1 -> 2\n"), 15);
+        assert_eq!(lost_events("recorded: 3 events"), 0);
     }
 
     #[test]

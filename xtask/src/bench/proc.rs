@@ -148,13 +148,49 @@ fn program_runs(fdinfo: &str) -> Option<ProgramRuns> {
     })
 }
 
-/// Time of all processors in the first line of /proc/stat, in ticks: idle (waiting for disks
-/// included) and all of it.
-pub fn idle_and_all_ticks(stat: &str) -> Option<(u64, u64)> {
-    let line = stat.lines().next()?.strip_prefix("cpu ")?;
-    let ticks: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
-    // Guests' time (the 9th and 10th) is contained in the first two.
-    Some((ticks.get(3)? + ticks.get(4)?, ticks.iter().take(8).sum()))
+/// TCP sockets of a network namespace, request and timewait sockets left out, in the text of
+/// /proc/net/sockstat.
+pub fn sockets_in_use(sockstat: &str) -> Option<u64> {
+    labelled(sockstat, "TCP: inuse ")
+}
+
+/// Time of all processors since boot, in ticks of 10 ms.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ticks {
+    /// Nothing to do, waiting for disks included.
+    pub idle: u64,
+    pub all: u64,
+}
+
+impl Ticks {
+    pub fn now() -> Self {
+        let stat = fs::read_to_string("/proc/stat").unwrap_or_default();
+        Self::parse(&stat).unwrap_or_default()
+    }
+
+    /// The first line of /proc/stat.
+    fn parse(stat: &str) -> Option<Self> {
+        let line = stat.lines().next()?.strip_prefix("cpu ")?;
+        let ticks: Vec<u64> =
+            line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        // Guests' time (the 9th and 10th) is contained in the first two.
+        Some(Self { idle: ticks.get(3)? + ticks.get(4)?, all: ticks.iter().take(8).sum() })
+    }
+
+    pub const fn since(self, before: Self) -> Self {
+        Self {
+            idle: self.idle.saturating_sub(before.idle),
+            all: self.all.saturating_sub(before.all),
+        }
+    }
+
+    /// The share of the processors' time that went to others than those who used `own_us`: other
+    /// programs, and other guests of the machine below.
+    pub fn others_share(self, own_us: u64) -> f64 {
+        const TICK_US: u64 = 10_000;
+        let busy_us = (self.all - self.idle) * TICK_US;
+        busy_us.saturating_sub(own_us) as f64 / (self.all * TICK_US).max(1) as f64
+    }
 }
 
 #[cfg(test)]
@@ -210,7 +246,23 @@ mod tests {
     #[test]
     fn the_time_of_all_processors_is_read_from_the_first_line() {
         let stat = "cpu  10 1 20 300 5 0 2 4 9 9\ncpu0 5 0 10 150 2 0 1 2 0 0\n";
-        assert_eq!(idle_and_all_ticks(stat), Some((305, 342)));
-        assert_eq!(idle_and_all_ticks("intr 5"), None);
+        assert_eq!(Ticks::parse(stat), Some(Ticks { idle: 305, all: 342 }));
+        assert_eq!(Ticks::parse("intr 5"), None);
+    }
+
+    #[test]
+    fn what_is_busy_and_not_own_is_others() {
+        let ticks = Ticks { idle: 50, all: 100 };
+        assert_eq!(ticks.others_share(200_000), 0.3);
+        assert_eq!(ticks.others_share(900_000), 0.0);
+        assert_eq!(Ticks::default().others_share(0), 0.0);
+    }
+
+    #[test]
+    fn sockets_in_use_are_those_of_tcp() {
+        let text =
+            "sockets: used 3\nTCP: inuse 17 orphan 0 tw 20000 alloc 20 mem 5\nUDP: inuse 2 mem 0\n";
+        assert_eq!(sockets_in_use(text), Some(17));
+        assert_eq!(sockets_in_use("UDP: inuse 2"), None);
     }
 }

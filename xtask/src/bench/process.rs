@@ -187,6 +187,13 @@ fn waited_cpu_us() -> Result<u64> {
     Ok(u64::try_from(us).unwrap_or(0))
 }
 
+/// Processor time of this process and of the children that it has waited for.
+pub fn own_cpu_us() -> Result<u64> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("asking for own times")?;
+    let us = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    Ok(u64::try_from(us).unwrap_or(0) + waited_cpu_us()?)
+}
+
 /// Processor time of all threads of a process, finer than the ticks of /proc/PID/stat.
 fn process_cpu_us(pid: u32) -> Option<u64> {
     let pid = Pid::from_raw(i32::try_from(pid).ok()?);

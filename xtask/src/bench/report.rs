@@ -138,7 +138,8 @@ fn load_section(out: &mut String, load: Load, results: &Results) {
     if cells.is_empty() {
         return;
     }
-    let untraced = Spread::of(cells.iter().flat_map(|cell| &cell.pairs).map(|pair| pair.untraced));
+    let untraced =
+        Spread::of(cells.iter().flat_map(|cell| cell.believed()).map(|pair| pair.untraced));
     let _ = write!(out, "## Load: {}\n\n{}", load.name(), load.describe());
     if load == Load::FixedRate {
         let _ = write!(out, " ({} requests/s)", results.rate);
@@ -218,7 +219,7 @@ fn row(measured: &Measured) -> Vec<String> {
     };
     vec![
         cell.contender.name.into(),
-        measured.pairs.len().to_string(),
+        pairs(measured),
         ratio,
         seen(measured),
         lost(measured),
@@ -228,6 +229,12 @@ fn row(measured: &Measured) -> Vec<String> {
         own(show(measured.spread(|run| run.cost.disk_bytes as f64 / 1e6), 1)),
         own(behind(measured)),
     ]
+}
+
+/// How many the figures are of; with a star where all of them were disturbed.
+fn pairs(measured: &Measured) -> String {
+    let star = if measured.undisturbed() == 0 && !measured.pairs.is_empty() { "*" } else { "" };
+    format!("{}{star}", measured.believed().count())
 }
 
 fn seen(measured: &Measured) -> String {
@@ -333,12 +340,14 @@ fn memory_section(out: &mut String, results: &Results) {
 fn method(out: &mut String, preface: &Preface, results: &Results) {
     out.push_str("## Method\n\n");
     let pairs = || results.cells.iter().flat_map(|cell| &cell.pairs);
-    let (all, quiet) = (pairs().count(), pairs().filter(|pair| pair.quiet).count());
+    let (all, disturbed) = (pairs().count(), pairs().filter(|pair| pair.is_disturbed()).count());
     let _ = write!(
         out,
         "- Each run has a network namespace of its own, with loopback only: it meets no TIME_WAIT of the run before, and the kernel's \
            counters begin at 0. The rounds go through all loads and contenders, one pair each; in every second round the traced run \
-           comes first. Before a run the processors are given up to 2.5 s to become idle; {quiet} of {all} pairs began so.\n\
+           comes first. Before a run the processors are given up to 1.5 s to become idle. In {disturbed} of {all} pairs other programs, or other \
+           guests of the machine below, took more than 15 % of the processors' time: these are made again while there is time, \
+           count for completeness, and for the other figures only where a contender has no others (marked *).\n\
          - A contender is waited for until it watches. It is ended by Ctrl-C once it has worked off what the load left it (*behind*), for \
            which it has some seconds; if it does not end then, it is killed.\n\
          - *Happened* are requests by the load generator's own count, connections (`ActiveOpens`, `PassiveOpens`) and packets (`lo`) by \

@@ -56,6 +56,12 @@ impl Happened {
         self.connections() * TRANSITIONS_OF_A_CONNECTION
     }
 
+    /// A reset leaves out up to four changes at each end.
+    fn transition_range(&self) -> RangeInclusive<u64> {
+        let all = self.transitions();
+        all.saturating_sub(self.counters.resets * 8)..=all
+    }
+
     /// Requests with their responses, each told `times` times.
     fn exchanges(&self, times: u64) -> RangeInclusive<u64> {
         let Outcome { requests, under_way, .. } = self.outcome;
@@ -79,7 +85,8 @@ impl Told {
         let mut found = vec![Completeness::new("connections", self.ends, happened.counters.ends())];
         // The changes of a connection that is open at the end of a run are fewer.
         if happened.outcome.under_way == 0 && happened.outcome.requests > 0 {
-            found.push(Completeness::new("transitions", self.transitions, happened.transitions()));
+            let happened = happened.transition_range();
+            found.push(Completeness { what: "transitions", seen: self.transitions, happened });
         }
         if http && happened.outcome.requests > 0 {
             let happened = happened.exchanges(2);
@@ -189,7 +196,7 @@ fn lines_with(file: &Path, mark: &str) -> Result<u64> {
 /// Of a tool that prints a line per state change, ports as words of their own.
 pub fn of_transition_lines(file: &Path, port: u16, happened: &Happened) -> Result<Completeness> {
     let seen = lines_with(file, &format!(" {port} "))?;
-    Ok(Completeness::new("transitions", seen, happened.transitions()))
+    Ok(Completeness { what: "transitions", seen, happened: happened.transition_range() })
 }
 
 /// Of a tool that prints a line per end of a connection that is over.

@@ -274,7 +274,7 @@ pub fn completeness(
 ) -> Result<(Vec<Completeness>, Option<u64>)> {
     let (out, err) = (place.file("contender.out"), place.file("contender.err"));
     let stderr = fs::read_to_string(err).unwrap_or_default();
-    let one = |found: Completeness| (vec![found], None);
+    let lost = || fs::read_to_string(&out).map(|text| parse::lost_events(&(text + &stderr)));
     Ok(match kind {
         Kind::Empty(_) | Kind::Tracer(Mode::View | Mode::FilteredOut) => (Vec::new(), None),
         Kind::Tracer(Mode::Recording) => {
@@ -285,9 +285,11 @@ pub fn completeness(
             let tally = seen::tally_file(&out, namespace)?;
             (tally.told.against(happened, mode == Mode::Json), Some(tally.lost))
         }
-        Kind::TcpStates | Kind::Bpftrace => one(seen::of_transition_lines(&out, PORT, happened)?),
-        Kind::TcpLife => one(seen::of_connection_lines(&out, PORT, happened)?),
-        Kind::Tshark => one(seen::of_http_lines(&out, happened)?),
+        Kind::TcpStates | Kind::Bpftrace => {
+            (vec![seen::of_transition_lines(&out, PORT, happened)?], lost().ok())
+        }
+        Kind::TcpLife => (vec![seen::of_connection_lines(&out, PORT, happened)?], lost().ok()),
+        Kind::Tshark => (vec![seen::of_http_lines(&out, happened)?], None),
         Kind::Tcpdump => {
             let dropped = parse::tcpdump(&stderr).map(|said| said.dropped);
             (vec![seen::of_packets(&stderr, happened)?], dropped)
