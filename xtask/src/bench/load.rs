@@ -2,6 +2,7 @@
 
 use std::{
     fs::{self, File},
+    ops::Range,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -193,7 +194,7 @@ const MAX_CONNECTIONS: u32 = 20_000;
 /// Runs the client of `load` to its end.
 pub fn run(place: &Place, load: Load, size: Size) -> Result<Outcome> {
     match load {
-        Load::Churn => churn(place, size.churn_addresses),
+        Load::Churn => churn(place, 0..size.churn_addresses),
         Load::KeepAlive => keep_alive(place, size.seconds),
         Load::FixedRate => fixed_rate(place, size),
         Load::Transfer => transfer(place, size.seconds),
@@ -205,9 +206,9 @@ fn url(number: u8) -> String {
 }
 
 /// A run of ab for each server address; their times are added up.
-pub fn churn(place: &Place, addresses: u8) -> Result<Outcome> {
+pub fn churn(place: &Place, addresses: Range<u8>) -> Result<Outcome> {
     let (mut requests, mut seconds) = (0, 0.0);
-    for address in 0..addresses {
+    for address in addresses {
         let mut command = place.program("ab")?;
         command.args(["-q", "-n", &CONNECTIONS_TO_AN_ADDRESS.to_string()]);
         command.args(["-c", &CHURN_CLIENTS.to_string(), &url(address)]);

@@ -2,7 +2,7 @@
 //! description for the report.
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::Command,
     thread,
@@ -10,7 +10,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::sched::{CloneFlags, unshare};
+use nix::{
+    fcntl::{Flock, FlockArg},
+    sched::{CloneFlags, unshare},
+};
 
 use super::{
     proc::{self, Ticks},
@@ -133,27 +136,36 @@ fn commit(project: &Project) -> Result<String> {
 }
 
 /// Where a benchmark keeps what it makes; removed when dropped.
-pub struct Scratch(PathBuf);
+pub struct Scratch {
+    dir: PathBuf,
+    _lock: Flock<File>,
+}
 
 impl Scratch {
+    /// An error while another benchmark runs: the figures of both would mean nothing.
     pub fn new(project: &Project) -> Result<Self> {
+        let lock = project.target.join("bench.lock");
+        let file = File::create(&lock).with_context(|| format!("creating {}", lock.display()))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock)
+            .map_err(|(_, error)| error)
+            .context("another benchmark seems to be running")?;
         let dir = project.target.join("bench");
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("emptying {}", dir.display()))?;
         }
         fs::create_dir_all(&dir).with_context(|| format!("creating {}", dir.display()))?;
-        Ok(Self(dir))
+        Ok(Self { dir, _lock: lock })
     }
 
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.dir
     }
 }
 
 impl Drop for Scratch {
     fn drop(&mut self) {
         // What stays is in target/ and is emptied by the next run.
-        let _ = fs::remove_dir_all(&self.0);
+        let _ = fs::remove_dir_all(&self.dir);
     }
 }
 

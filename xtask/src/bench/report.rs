@@ -2,8 +2,14 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+mod method;
+mod table;
+
+use method::method;
+use table::Table;
+
 use super::{
-    contender::{CONTENDERS, FREQUENT_HOOKS, ONE_LINER},
+    contender::FREQUENT_HOOKS,
     goals::{added_percent, exact, goals},
     load::Load,
     machine::Description,
@@ -36,43 +42,6 @@ pub struct Preface {
     pub versions: Vec<String>,
     /// The arguments that the command was given.
     pub arguments: String,
-}
-
-/// A table of Markdown.
-struct Table {
-    rows: Vec<Vec<String>>,
-}
-
-impl Table {
-    fn new(head: &[&str]) -> Self {
-        Self { rows: vec![head.iter().map(|&cell| cell.to_owned()).collect()] }
-    }
-
-    fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
-    }
-
-    /// With columns of one width, for readers of the plain text.
-    fn write(&self, out: &mut String) {
-        let columns = self.rows.first().map_or(0, Vec::len);
-        let width = |column: usize| {
-            let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
-        };
-        let widths: Vec<usize> = (0..columns).map(width).collect();
-        for (number, row) in self.rows.iter().enumerate() {
-            for (cell, width) in row.iter().zip(&widths) {
-                let padding = " ".repeat(width - cell.chars().count());
-                let _ = write!(out, "| {cell}{padding} ");
-            }
-            out.push_str("|\n");
-            if number == 0 {
-                let line: Vec<String> = widths.iter().map(|width| "-".repeat(*width + 2)).collect();
-                let _ = writeln!(out, "|{}|", line.join("|"));
-            }
-        }
-        out.push('\n');
-    }
 }
 
 /// The whole document.
@@ -324,10 +293,10 @@ fn memory_section(out: &mut String, results: &Results) {
     let _ = write!(
         out,
         "## Memory\n\n\
-         `tracer record`, by its private resident memory: {base:.0} MiB with nothing to remember, {live:.0} B more for each of {ends} \
-         ends of open connections, {waiting:.0} B more for each of {timewaits} TIME_WAITs. For one million TIME_WAITs that makes \
-         {million_mib:.0} MiB: extrapolated, not measured. Besides it {rings:.0} MiB of the rings are resident, where the kernel counts \
-         each page twice (they are mapped twice).\n\n",
+         `tracer record`, by its private resident memory: {base:.0} MiB with nothing to remember (much of it free again after the \
+         start), {waiting:.0} B for each of {timewaits} further TIME_WAITs after as many that filled that, and {live:.0} B for each of \
+         {ends} ends of open connections beside them. One million TIME_WAITs need {million_mib:.0} MiB: extrapolated, not measured. \
+         Besides it {rings:.0} MiB of the rings are resident, where the kernel counts each page twice (they are mapped twice).\n\n",
         base = mib(grown.base_kib),
         live = grown.live_bytes,
         ends = grown.live_ends,
@@ -335,50 +304,4 @@ fn memory_section(out: &mut String, results: &Results) {
         timewaits = grown.timewaits,
         rings = mib(grown.rings_kib),
     );
-}
-
-fn method(out: &mut String, preface: &Preface, results: &Results) {
-    out.push_str("## Method\n\n");
-    let pairs = || results.cells.iter().flat_map(|cell| &cell.pairs);
-    let (all, disturbed) = (pairs().count(), pairs().filter(|pair| pair.is_disturbed()).count());
-    let _ = write!(
-        out,
-        "- Each run has a network namespace of its own, with loopback only: it meets no TIME_WAIT of the run before, and the kernel's \
-           counters begin at 0. The rounds go through all loads and contenders, one pair each; in every second round the traced run \
-           comes first. Before a run the processors are given up to 1.5 s to become idle. In {disturbed} of {all} pairs other programs, or other \
-           guests of the machine below, took more than 15 % of the processors' time: these are made again while there is time, \
-           count for completeness, and for the other figures only where a contender has no others (marked *).\n\
-         - A contender is waited for until it watches. It is ended by Ctrl-C once it has worked off what the load left it (*behind*), for \
-           which it has some seconds; if it does not end then, it is killed.\n\
-         - *Happened* are requests by the load generator's own count, connections (`ActiveOpens`, `PassiveOpens`) and packets (`lo`) by \
-           the kernel's, and ten state changes for each connection, five at each end. Both ends are on this host, so a connection has two \
-           ends and each exchange is told twice. Of tracer count connections with a whole life (no state missed, nothing lost) and \
-           exchanges of which both messages are complete; of tcpstates and bpftrace lines, of tcplife a line per end, of tshark a line per \
-           HTTP message, of tcpdump what it says it captured. Given is the worst run. More than 1 means more state changes than ten: a \
-           connection that ended in another way.\n\
-         - *Lost* is what the contender itself admits, in all runs together.\n\
-         - Own processor time is that of the contender's processes from when it watches to its end, its time as a child of the kernel's \
-           hooks excluded: that is paid by the traced programs and shows in the ratio. Memory is the greatest of all runs, the other \
-           figures are medians.\n\
-         - The empty programs show what the hooks themselves cost: two instructions, nobody who reads. Hooks that run seldom (accept, \
-           repeated segments, resets, processes) have none.\n\
-         - The live view draws on a terminal that is read and thrown away. What it saw cannot be counted.\n\
-         - Left out: contenders that see nothing of a load (tcpstates, tcplife and bpftrace where connections are kept), tracer's JSON \
-           lines at a fixed rate and in transfers.\n\n"
-    );
-    let mut table = Table::new(&["contender", "what is run"]);
-    for contender in &CONTENDERS {
-        table.row(vec![contender.name.into(), contender.what.into()]);
-    }
-    table.write(out);
-    let _ = write!(out, "The one-liner: `{ONE_LINER}`\n\n");
-    for version in &preface.versions {
-        let _ = writeln!(out, "- {version}");
-    }
-    if !results.failures.is_empty() {
-        out.push_str("\nNot measured:\n\n");
-    }
-    for failure in &results.failures {
-        let _ = writeln!(out, "- {failure}");
-    }
 }

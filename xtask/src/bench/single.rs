@@ -95,53 +95,45 @@ pub fn first_event(bench: &Bench, times: u32) -> Result<Option<Spread>> {
 
 /// tracer's memory for many connections.
 pub struct Growth {
-    /// Its own memory with nothing to remember.
+    /// Its own memory with nothing to remember; much of it is what starting left to be used again.
     pub base_kib: u64,
     pub rings_kib: u64,
-    /// Open ends, and own memory for each.
-    pub live_ends: u64,
-    pub live_bytes: f64,
-    /// TIME_WAITs, and own memory for each.
+    /// Further TIME_WAITs, and own memory for each.
     pub timewaits: u64,
     pub timewait_bytes: f64,
+    /// Open ends beside them, and own memory for each.
+    pub live_ends: u64,
+    pub live_bytes: f64,
 }
 
-/// Grows by open connections, and in a run of its own by TIME_WAITs.
+/// Grows by TIME_WAITs, then by as many again, then by open connections. The first ones fill what
+/// starting left free and are not counted.
 pub fn memory(bench: &Bench, connections: u64, timewait_addresses: u8) -> Result<Growth> {
-    let (base, live_ends, live) = growth(bench, || open_many(connections))?;
-    let (after_start, timewaits, waiting) = growth(bench, || {
-        let outcome = load::churn(&bench.place, timewait_addresses)?;
-        Ok((Vec::new(), outcome.requests))
-    })?;
-    Ok(Growth {
-        base_kib: base.own_kib,
-        rings_kib: base.rings_kib.max(after_start.rings_kib),
-        live_ends,
-        live_bytes: live,
-        timewaits,
-        timewait_bytes: waiting,
-    })
-}
-
-/// Own memory of a recording tracer before `make`, what that made, and the growth in bytes for each.
-fn growth(
-    bench: &Bench,
-    make: impl FnOnce() -> Result<(Vec<TcpStream>, u64)>,
-) -> Result<(Memory, u64, f64)> {
     machine::fresh_network()?;
     let _server = load::serve(&bench.place, Load::Churn)?;
     let watching = Watching::start(&bench.place, &bench.tracer, recording()?)?;
     let pid = watching.process().context("tracer is a process")?.id();
-    watching.catch_up()?;
-    let before = Memory::of(pid);
-    let (held, count) = make()?;
-    watching.catch_up()?;
-    let after = Memory::of(pid);
+    let now = || watching.catch_up().map(|_| Memory::of(pid));
+    let base = now()?;
+    load::churn(&bench.place, 0..timewait_addresses)?;
+    let filled = now()?;
+    let more = load::churn(&bench.place, timewait_addresses..timewait_addresses * 2)?;
+    let waiting = now()?;
+    let (held, live_ends) = open_many(connections)?;
+    let live = now()?;
     drop(held);
     watching.end()?;
-    let grown_kib = after.own_kib.saturating_sub(before.own_kib);
-    let rings_kib = after.rings_kib;
-    Ok((Memory { rings_kib, ..before }, count, grown_kib as f64 * 1024.0 / count as f64))
+    let each = |after: Memory, before: Memory, count: u64| {
+        after.own_kib.saturating_sub(before.own_kib) as f64 * 1024.0 / count as f64
+    };
+    Ok(Growth {
+        base_kib: base.own_kib,
+        rings_kib: live.rings_kib,
+        timewaits: more.requests,
+        timewait_bytes: each(waiting, filled, more.requests),
+        live_ends,
+        live_bytes: each(live, waiting, live_ends),
+    })
 }
 
 fn recording() -> Result<&'static Contender> {
