@@ -53,6 +53,11 @@ pub struct Options {
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     pairs: Option<u32>,
 
+    /// End within so many minutes; what does not fit is left out and said so
+    #[arg(long, value_name = "NUMBER", default_value_t = plan::BUDGET_MINUTES)]
+    #[arg(value_parser = clap::value_parser!(u32).range(2..=60))]
+    minutes: u32,
+
     /// One pair of short runs each, to try it out; writes no document unless --output is given
     #[arg(long)]
     quick: bool,
@@ -127,7 +132,7 @@ fn measure_all(mut bench: Bench, options: &Options, missing: Vec<String>) -> Res
         single_measurements(&bench, options.quick, &mut results)?;
     }
     results.cells = cells.into_iter().map(Measured::new).collect();
-    in_rounds(&bench, options.quick, start, &mut results)?;
+    in_rounds(&bench, options, start, &mut results)?;
     results.took = start.elapsed();
     Ok(results)
 }
@@ -183,11 +188,16 @@ fn or_failure<T>(what: &str, failures: &mut Vec<String>, found: Result<T>) -> Re
 /// A pair of every cell a round, so that slow drifts of the machine meet all alike, and a run that is
 /// cut short has something of everything. Pairs that were disturbed are made once more while there is
 /// time.
-fn in_rounds(bench: &Bench, quick: bool, start: Instant, results: &mut Results) -> Result<()> {
+fn in_rounds(
+    bench: &Bench,
+    options: &Options,
+    start: Instant,
+    results: &mut Results,
+) -> Result<()> {
     let rounds = results.cells.iter().map(|cell| cell.cell.pairs).max().unwrap_or(0);
-    let end = start + (plan::BUDGET - plan::RESERVE);
+    let end = start + Duration::from_secs(60 * u64::from(options.minutes)) - plan::RESERVE;
     let mut left_out = 0;
-    for round in 0..if quick { rounds } else { 2 * rounds } {
+    for round in 0..if options.quick { rounds } else { 2 * rounds } {
         for measured in &mut results.cells {
             let wanted = measured.cell.pairs;
             if measured.undisturbed() >= wanted as usize || round >= 2 * wanted {
@@ -220,7 +230,12 @@ fn one_pair(bench: &Bench, round: u32, start: Instant, measured: &mut Measured) 
         .collect();
     let at = start.elapsed().as_secs();
     let disturbed = if pair.is_disturbed() { ", disturbed" } else { "" };
-    say(format_args!("{at:5} s  {name}: {:.3}{disturbed}{}", pair.ratio(), seen.concat()));
+    say(format_args!(
+        "{at:5} s  {name}: {:.3}, processor time x {:.3}{disturbed}{}",
+        pair.ratio(),
+        pair.cpu_ratio(),
+        seen.concat()
+    ));
     measured.pairs.push(pair);
     Ok(())
 }
@@ -240,7 +255,7 @@ fn versions(project: &Project) -> Vec<String> {
 
 /// As given, for the report to name them.
 fn arguments(options: &Options) -> String {
-    if options.is_whole() {
+    if options.is_whole() && options.minutes == plan::BUDGET_MINUTES {
         return String::new();
     }
     let words: Vec<String> = std::env::args().skip(2).collect();

@@ -23,18 +23,34 @@ pub struct Bench<'a> {
     pub size: Size,
 }
 
+/// A run of a load.
+#[derive(Clone, Copy)]
+pub struct Ran {
+    pub outcome: Outcome,
+    /// Processor time of client, server and contender during the load.
+    pub cpu_us: u64,
+    /// The share of the processors that others took meanwhile.
+    pub others: f64,
+}
+
+impl Ran {
+    /// Processor time for each request, or for each bit where there are none.
+    fn cpu_us_each(&self) -> f64 {
+        let Outcome { score, requests, seconds, .. } = self.outcome;
+        let things = if requests > 0 { requests as f64 } else { score * seconds };
+        self.cpu_us as f64 / things
+    }
+}
+
 /// A run without a contender and one with it.
 pub struct Pair {
-    pub untraced: f64,
-    pub traced: f64,
+    pub without: Ran,
     pub with: Traced,
-    /// The share of the processors that others took during one of the runs.
-    pub others: f64,
 }
 
 /// The run with the contender.
 pub struct Traced {
-    pub outcome: Outcome,
+    pub ran: Ran,
     /// State changes that happened.
     pub transitions: u64,
     pub completeness: Vec<Completeness>,
@@ -46,13 +62,18 @@ pub struct Traced {
 impl Pair {
     /// Throughput kept; for a fixed rate, how many times as long the slowest requests took.
     pub fn ratio(&self) -> f64 {
-        self.traced / self.untraced
+        self.with.ran.outcome.score / self.without.outcome.score
+    }
+
+    /// How many times as much processor time the same work took, with the contender's own.
+    pub fn cpu_ratio(&self) -> f64 {
+        self.with.ran.cpu_us_each() / self.without.cpu_us_each()
     }
 
     /// Whether others took so much of the processors that the ratio may be theirs.
     pub fn is_disturbed(&self) -> bool {
         const MUCH: f64 = 0.15;
-        self.others > MUCH
+        self.without.others.max(self.with.ran.others) > MUCH
     }
 }
 
@@ -75,6 +96,11 @@ impl Measured {
 
     pub fn ratio(&self) -> Option<Spread> {
         Spread::of(self.believed().map(Pair::ratio))
+    }
+
+    /// Of [`Pair::cpu_ratio`]. Others slow this down far less than the throughput, so all pairs count.
+    pub fn cpu_ratio(&self) -> Option<Spread> {
+        Spread::of(self.pairs.iter().map(Pair::cpu_ratio))
     }
 
     /// A figure of each traced run.
@@ -114,7 +140,7 @@ impl Measured {
         self.spread(|run| {
             let things = match self.cell.load {
                 Load::Churn => run.transitions,
-                Load::KeepAlive | Load::FixedRate => run.outcome.requests * 2,
+                Load::KeepAlive | Load::FixedRate => run.ran.outcome.requests * 2,
                 Load::Transfer => 0,
             };
             run.cost.cpu_us as f64 / things as f64
@@ -123,7 +149,7 @@ impl Measured {
 
     /// Own processor time against the load's length: 1 is a whole core.
     pub fn cores(&self) -> Option<Spread> {
-        self.spread(|run| run.cost.cpu_us as f64 / 1e6 / run.outcome.seconds)
+        self.spread(|run| run.cost.cpu_us as f64 / 1e6 / run.ran.outcome.seconds)
     }
 }
 
@@ -131,46 +157,44 @@ impl Bench<'_> {
     /// One pair; every second one has its traced run first.
     pub fn pair(&self, cell: &Cell, traced_first: bool) -> Result<Pair> {
         let Cell { load, contender, .. } = *cell;
-        let (untraced, (with, others)) = if traced_first {
+        let (without, with) = if traced_first {
             let with = self.traced(load, contender)?;
             (self.untraced(load)?, with)
         } else {
             (self.untraced(load)?, self.traced(load, contender)?)
         };
-        let others = others.max(untraced.1);
-        Ok(Pair { untraced: untraced.0.score, traced: with.outcome.score, with, others })
+        Ok(Pair { without, with })
     }
 
-    fn untraced(&self, load: Load) -> Result<(Outcome, f64)> {
+    fn untraced(&self, load: Load) -> Result<Ran> {
         machine::wait_until_quiet();
         machine::fresh_network()?;
         let server = load::serve(&self.place, load)?;
         self.run(load, || server.cpu_us())
     }
 
-    /// Runs the load; with its outcome the share of the processors that neither it nor those took whose
-    /// time `beside_us` tells.
-    fn run(&self, load: Load, beside_us: impl Fn() -> u64) -> Result<(Outcome, f64)> {
+    /// Runs the load; `beside_us` tells the processor time of what takes part but is not waited for.
+    fn run(&self, load: Load, beside_us: impl Fn() -> u64) -> Result<Ran> {
         let own_us = || Ok::<u64, anyhow::Error>(process::own_cpu_us()? + beside_us());
         let (ticks, before_us) = (Ticks::now(), own_us()?);
         let outcome = load::run(&self.place, load, self.size)?;
-        let used_us = own_us()?.saturating_sub(before_us);
-        Ok((outcome, Ticks::now().since(ticks).others_share(used_us)))
+        let cpu_us = own_us()?.saturating_sub(before_us);
+        Ok(Ran { outcome, cpu_us, others: Ticks::now().since(ticks).others_share(cpu_us) })
     }
 
-    fn traced(&self, load: Load, contender: &Contender) -> Result<(Traced, f64)> {
+    fn traced(&self, load: Load, contender: &Contender) -> Result<Traced> {
         machine::wait_until_quiet();
         machine::fresh_network()?;
         let namespace = machine::network_inode()?;
         let server = load::serve(&self.place, load)?;
         let watching = Watching::start(&self.place, &self.tracer, contender)?;
         let before = Counters::read();
-        let (outcome, others) = self.run(load, || server.cpu_us() + watching.cpu_us())?;
+        let ran = self.run(load, || server.cpu_us() + watching.cpu_us())?;
         machine::wait_until_closed()?;
         let counters = Counters::read().since(before);
         let cost = watching.end()?;
         drop(server);
-        let happened = Happened { outcome, counters };
+        let happened = Happened { outcome: ran.outcome, counters };
         let told =
             watch::completeness(&self.place, &self.tracer, contender.kind, namespace, &happened);
         // What was cut off in the middle of its work may be unreadable.
@@ -183,7 +207,7 @@ impl Bench<'_> {
             bail!("tracer did not end in order");
         }
         let transitions = happened.transitions();
-        Ok((Traced { outcome, transitions, completeness, lost, cost }, others))
+        Ok(Traced { ran, transitions, completeness, lost, cost })
     }
 }
 

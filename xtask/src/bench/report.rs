@@ -97,7 +97,7 @@ fn goals_table(out: &mut String, results: &Results) {
     }
     table.write(out);
     out.push_str(
-        "User space alone, without a kernel, is measured by the micro-benchmarks, not here. TLS is not traced yet and has no load.\n\n",
+        "A star marks what others disturbed in every pair: such a figure decides nothing. User space alone, without a kernel, is measured by the micro-benchmarks, not here. TLS is not traced yet and has no load.\n\n",
     );
 }
 
@@ -107,8 +107,9 @@ fn load_section(out: &mut String, load: Load, results: &Results) {
     if cells.is_empty() {
         return;
     }
-    let untraced =
-        Spread::of(cells.iter().flat_map(|cell| cell.believed()).map(|pair| pair.untraced));
+    let untraced = Spread::of(
+        cells.iter().flat_map(|cell| cell.believed()).map(|pair| pair.without.outcome.score),
+    );
     let _ = write!(out, "## Load: {}\n\n{}", load.name(), load.describe());
     if load == Load::FixedRate {
         let _ = write!(out, " ({} requests/s)", results.rate);
@@ -121,6 +122,7 @@ fn load_section(out: &mut String, load: Load, results: &Results) {
         "contender",
         "pairs",
         if load == Load::FixedRate { "p99 added" } else { "throughput kept" },
+        "processor time for the same work",
         "seen / happened",
         "lost",
         each_title(load),
@@ -190,6 +192,7 @@ fn row(measured: &Measured) -> Vec<String> {
         cell.contender.name.into(),
         pairs(measured),
         ratio,
+        measured.cpu_ratio().map_or_else(dash, |ratio| format!("x {ratio:.2}")),
         seen(measured),
         lost(measured),
         own(show(measured.cpu_us_each(), 2)),

@@ -25,6 +25,9 @@ pub fn method(out: &mut String, preface: &Preface, results: &Results) {
            exchanges of which both messages are complete; of tcpstates and bpftrace lines, of tcplife a line per end, of tshark a line per \
            HTTP message, of tcpdump what it says it captured. Given is the worst run. More than 1 means more state changes than ten: a \
            connection that ended in another way.\n\
+         - *Processor time for the same work* is that of client, server and contender together for each request (for each bit in \
+           transfers) while the load runs, against the untraced run's. Other programs change it far less than the \
+           throughput, so it is of all pairs.\n\
          - *Lost* is what the contender itself admits, in all runs together.\n\
          - Own processor time is that of the contender's processes from when it watches to its end. What its hooks take in the kernel is \
            paid by the traced programs: it shows in the throughput. Memory is the greatest of all runs, the other \
