@@ -120,12 +120,16 @@ fn write(project: &Project, options: &Options, document: &str) -> Result<()> {
 fn measure_all(mut bench: Bench, options: &Options, missing: Vec<String>) -> Result<Results> {
     let start = Instant::now();
     let mut results = Results { failures: missing, ..Results::default() };
-    let cells = plan::cells(&options.wanted());
+    let mut cells = plan::cells(&options.wanted());
     if cells.is_empty() {
         bail!("no contender of that name under that load");
     }
     if cells.iter().any(|cell| cell.load == Load::FixedRate) {
-        bench.size.rate = half_of_saturation(&bench)?;
+        let found = half_of_saturation(&bench);
+        let rate = or_failure("the rate of h2load", &mut results.failures, found)?;
+        // Without a rate there is no such load.
+        cells.retain(|cell| rate.is_some() || cell.load != Load::FixedRate);
+        bench.size.rate = rate.unwrap_or(0);
         results.rate = bench.size.rate;
     }
     if options.with_extras() {

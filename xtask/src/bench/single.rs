@@ -21,6 +21,7 @@ use super::{
     stats::Spread,
     watch::Watching,
 };
+use crate::shell::say;
 
 /// Own processor time of a contender where nothing happens.
 pub struct Idle {
@@ -38,8 +39,14 @@ pub fn idle(bench: &Bench, length: Duration) -> Result<Vec<Idle>> {
         let scratch = bench.place.file(&format!("idle-{number}"));
         fs::create_dir_all(&scratch).with_context(|| format!("creating {}", scratch.display()))?;
         let place = Place { project: bench.place.project, scratch: &scratch };
-        let started = Watching::start(&place, &bench.tracer, contender)?;
-        watching.push((contender.name, started));
+        match Watching::start(&place, &bench.tracer, contender) {
+            Ok(started) => watching.push((contender.name, started)),
+            // One that is not here is told under every load.
+            Err(error) if !process::is_interrupted() => {
+                say(format_args!("idle, {}: {error:#}", contender.name));
+            }
+            Err(error) => return Err(error),
+        }
     }
     // Starting leaves work behind: symbols, buffers, the first pictures.
     pause(Duration::from_secs(1))?;
@@ -106,6 +113,9 @@ pub struct Growth {
     pub live_bytes: f64,
 }
 
+/// How long the kernel keeps one at least.
+const TIME_WAIT: Duration = Duration::from_secs(60);
+
 /// Grows by TIME_WAITs, then by as many again, then by open connections. The first ones fill what
 /// starting left free and are not counted.
 pub fn memory(bench: &Bench, connections: u64, timewait_addresses: u8) -> Result<Growth> {
@@ -115,10 +125,14 @@ pub fn memory(bench: &Bench, connections: u64, timewait_addresses: u8) -> Result
     let pid = watching.process().context("tracer is a process")?.id();
     let now = || watching.catch_up().map(|_| Memory::of(pid));
     let base = now()?;
+    let start = Instant::now();
     load::churn(&bench.place, 0..timewait_addresses)?;
     let filled = now()?;
     let more = load::churn(&bench.place, timewait_addresses..timewait_addresses * 2)?;
     let waiting = now()?;
+    if start.elapsed() >= TIME_WAIT {
+        bail!("the first TIME_WAITs ended before the last began: the machine is too slow for this");
+    }
     let (held, live_ends) = open_many(connections)?;
     let live = now()?;
     drop(held);
