@@ -1,9 +1,10 @@
-//! tracer's own commands: `cargo xtask setup`, `run` and `test`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test` and `bench`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod project;
 mod run;
 mod setup;
@@ -13,7 +14,11 @@ mod test;
 mod toolchain;
 
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "Sets up, runs and tests tracer")]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Sets up, runs, tests and measures tracer"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +29,7 @@ enum Command {
     Setup(setup::Options),
     Run(run::Options),
     Test(test::Options),
+    Bench(bench::Options),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +37,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::main(options),
         Command::Run(options) => run::main(options),
         Command::Test(options) => test::main(options),
+        Command::Bench(options) => bench::main(options),
     };
     match result {
         Ok(code) => code,

@@ -1,4 +1,4 @@
-//! Servers, clients and the emulator that the tests use. What is on PATH is used as it is; the
+//! Servers, clients, peers and the emulator that tests and benchmarks use. What is on PATH is used as it is; the
 //! rest comes from Debian packages unpacked into the target directory, each program behind a small
 //! script that shows it its libraries and data.
 
@@ -24,7 +24,7 @@ pub struct Program {
     /// Debian's package.
     package: &'static str,
     /// An argument with which it says its version and ends.
-    version: &'static str,
+    pub version: &'static str,
     /// What an unpacked copy needs to be told; `$root` is where it was unpacked.
     environment: &'static str,
     /// Arguments that an unpacked copy always needs.
@@ -54,6 +54,24 @@ pub const FOR_TESTS: [Program; 10] = [
     EMULATOR,
 ];
 
+/// Servers, clients and peers of the benchmarks.
+pub const FOR_BENCHMARKS: [Program; 11] = [
+    Program::new("nginx", "nginx-light", "-v"),
+    Program::new("ab", "apache2-utils", "-V"),
+    Program::new("wrk", "wrk", "-v"),
+    Program::new("h2load", "nghttp2-client", "--version"),
+    Program::new("iperf3", "iperf3", "--version"),
+    Program::new("tcpstates", "libbpf-tools", "--version"),
+    Program::new("tcplife", "libbpf-tools", "--version"),
+    Program::new("bpftrace", "bpftrace", "--version"),
+    Program {
+        environment: "WIRESHARK_DATA_DIR=\"$root/usr/share/wireshark\"",
+        ..Program::new("tshark", "tshark", "--version")
+    },
+    Program::new("tcpdump", "tcpdump", "--version"),
+    Program::new("ip", "iproute2", "-V"),
+];
+
 /// Boots other kernels.
 pub const EMULATOR: Program = Program {
     environment: "QEMU_MODULE_DIR=\"$root/usr/lib/$triplet/qemu\"",
@@ -80,7 +98,7 @@ pub fn ensure(project: &Project, wanted: &[Program]) -> Result<Vec<String>> {
         .map(|program| format!("{}: no package {} here", program.name, program.package))
         .collect();
     if !offered.is_empty() {
-        say(format_args!("programs for tests: unpacking {}", join(&offered)));
+        say(format_args!("programs: unpacking {}", join(&offered)));
         let mut packages: Vec<&str> = offered.iter().map(|program| program.package).collect();
         packages.dedup();
         apt.unpack_with_dependencies(&packages, &root_dir(project))?;
