@@ -1,4 +1,4 @@
-//! tracer's own commands: `cargo xtask setup`, `run` and `test`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test` and `instructions`.
 
 use std::process::ExitCode;
 
@@ -24,6 +24,7 @@ enum Command {
     Setup(setup::Options),
     Run(run::Options),
     Test(test::Options),
+    Instructions(test::instructions::Options),
 }
 
 fn main() -> ExitCode {
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Setup(options) => setup::main(options),
         Command::Run(options) => run::main(options),
         Command::Test(options) => test::main(options),
+        Command::Instructions(options) => test::instructions::main(options),
     };
     match result {
         Ok(code) => code,
