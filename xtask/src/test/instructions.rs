@@ -44,7 +44,7 @@ pub struct Options {
 pub fn main(options: Options) -> Result<ExitCode> {
     let project = Project::find()?;
     if options.bless {
-        let counted = count(&project)?;
+        let counted = count(&project, valgrind(&project)?)?;
         let file = project.root.join(FILE);
         fs::write(&file, counted.to_json()).with_context(|| format!("writing {FILE}"))?;
         say(format_args!("{FILE} is written: {} figures", counted.instructions.len()));
@@ -62,7 +62,8 @@ pub fn main(options: Options) -> Result<ExitCode> {
     })
 }
 
-/// Fails where a hot path has grown. Skipped with a compiler other than the figures': it makes other instructions.
+/// Fails where a hot path has grown. Skipped where valgrind cannot be had, and with a compiler other than the figures':
+/// it makes other instructions.
 pub fn check(project: &Project) -> Result<Outcome> {
     let text = fs::read_to_string(project.root.join(FILE));
     let held = Figures::from_json(&text.with_context(|| format!("reading {FILE}"))?)?;
@@ -71,7 +72,11 @@ pub fn check(project: &Project) -> Result<Outcome> {
         let reason = format!("the figures are {}'s, this is {compiler}", held.compiler);
         return Ok(Outcome::Skipped(reason));
     }
-    let counted = count(project)?;
+    let valgrind = match valgrind(project) {
+        Ok(valgrind) => valgrind,
+        Err(error) => return Ok(Outcome::Skipped(format!("{error:#}"))),
+    };
+    let counted = count(project, valgrind)?;
     let verdict = Verdict::of(&held, &counted);
     println!("{verdict}");
     let hint = "if it is meant to be so: cargo xtask instructions --bless";
@@ -82,8 +87,7 @@ pub fn check(project: &Project) -> Result<Outcome> {
     })
 }
 
-fn count(project: &Project) -> Result<Figures> {
-    let valgrind = valgrind(project)?;
+fn count(project: &Project, valgrind: PathBuf) -> Result<Figures> {
     let bench = build(project)?;
     let names = names(&bench)?;
     let dir = project.target.join("instructions");
