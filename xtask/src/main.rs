@@ -1,4 +1,4 @@
-//! tracer's own commands: `cargo xtask setup`, `run`, `test` and `bench`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions` and `bench`.
 
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ enum Command {
     Run(run::Options),
     Test(test::Options),
     Bench(bench::Options),
+    Instructions(test::instructions::Options),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::main(options),
         Command::Test(options) => test::main(options),
         Command::Bench(options) => bench::main(options),
+        Command::Instructions(options) => test::instructions::main(options),
     };
     match result {
         Ok(code) => code,

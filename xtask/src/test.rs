@@ -9,6 +9,7 @@ use crate::{project::Project, setup};
 
 mod checks;
 mod initramfs;
+pub mod instructions;
 mod kernel;
 mod report;
 mod vm;
@@ -52,6 +53,10 @@ pub fn main(options: Options) -> Result<ExitCode> {
         }
         if !options.quick {
             kernel::run(&project, &kernels, fetching, &options.kernel_test_args, &mut report);
+        }
+        // Behind what is fetched: it may need a package too.
+        if options.kernel.is_empty() {
+            report.step("instructions of the hot paths", || instructions::check(&project));
         }
     });
     report.print();

@@ -28,7 +28,7 @@ fn hot_path(bencher: Bencher<'_, '_>, workload: &Workload) {
         .bench_local_values(measured);
 }
 
-/// Runs a workload once and says how much it did: `units NUMBER WHAT` first, for the gate.
+/// Runs a workload once and says how much it did: `WHAT: NUMBER, ...`, a line for each way to tell it.
 fn run(name: &str, size: Option<usize>) -> Result<(), String> {
     let workload = Workload::named(name).ok_or_else(|| format!("no workload {name:?}"))?;
     let prepared = workload.prepare(size.unwrap_or(workload.small));
@@ -39,7 +39,7 @@ fn run(name: &str, size: Option<usize>) -> Result<(), String> {
     drop(left);
     for (amount, what) in prepared.amounts {
         let per_s = amount as f64 / seconds;
-        println!("{amount} {what} ({per_s:.0}/s, {:.0} ns each)", 1e9 / per_s);
+        println!("{what}: {amount}, {per_s:.0}/s, {:.0} ns each", 1e9 / per_s);
     }
     Ok(())
 }

@@ -82,7 +82,7 @@ pub fn straight(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Outpu
 
 /// Runs an engine over a load too large for one tape, and drops what it tells. One connection follows another.
 pub fn in_parts(driver: &mut Driver, load: &Load) {
-    const CONNECTIONS_PER_TAPE: usize = 1_000;
+    const CONNECTIONS_PER_TAPE: usize = 100;
     let load = Load { concurrent: 1, ..*load };
     for first in (0..load.connections).step_by(CONNECTIONS_PER_TAPE) {
         let end = load.connections.min(first + CONNECTIONS_PER_TAPE);

@@ -38,7 +38,7 @@ impl Program {
 }
 
 /// Peers and witnesses of the kernel tests.
-pub const FOR_TESTS: [Program; 10] = [
+pub const FOR_TESTS: [Program; 11] = [
     Program::new("nginx", "nginx-light", "-v"),
     Program::new("haproxy", "haproxy", "-v"),
     Program::new("ab", "apache2-utils", "-V"),
@@ -52,6 +52,7 @@ pub const FOR_TESTS: [Program; 10] = [
         ..Program::new("python3", "python3", "--version")
     },
     EMULATOR,
+    VALGRIND,
 ];
 
 /// Servers, clients and peers of the benchmarks.
@@ -78,6 +79,12 @@ pub const EMULATOR: Program = Program {
     arguments: "-L \"$root/usr/share/qemu\" -L \"$root/usr/share/seabios\" \
                 -L \"$root/usr/lib/ipxe/qemu\"",
     ..Program::new("qemu-system-x86_64", "qemu-system-x86", "--version")
+};
+
+/// Counts instructions. What it runs gets the system's libraries, not the unpacked ones.
+pub const VALGRIND: Program = Program {
+    environment: "LD_LIBRARY_PATH= VALGRIND_LIB=\"$root/usr/libexec/valgrind\"",
+    ..Program::new("valgrind", "valgrind", "--version")
 };
 
 /// Makes sure that `wanted` can be started by name (see [`Project::path_with_tools`]) and returns

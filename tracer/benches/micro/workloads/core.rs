@@ -27,7 +27,7 @@ pub const DECODE_STATES: Workload = Workload {
 pub const DECODE_PAYLOADS: Workload = Workload {
     name: "decode payloads",
     about: "bytes of captured payload to events",
-    small: 2_000,
+    small: 500,
     large: 5_000,
     prepare: |connections| decoding(&Load::churn(connections), |kind| kind == Kind::Payload as u8),
 };
@@ -35,7 +35,7 @@ pub const DECODE_PAYLOADS: Workload = Workload {
 pub const TRACK: Workload = Workload {
     name: "track",
     about: "events of whole lives to changes: the tracker alone",
-    small: 1_000,
+    small: 500,
     large: 20_000,
     prepare: tracking,
 };
@@ -43,7 +43,7 @@ pub const TRACK: Workload = Workload {
 pub const STATES: Workload = Workload {
     name: "states",
     about: "whole lives of connections that carry nothing, from bytes to records",
-    small: 1_000,
+    small: 500,
     large: 20_000,
     prepare: |connections| engine(Load::states(connections), straight),
 };
@@ -51,7 +51,7 @@ pub const STATES: Workload = Workload {
 pub const CHURN: Workload = Workload {
     name: "churn",
     about: "a connection for every request, from two rings to records",
-    small: 1_000,
+    small: 500,
     large: 20_000,
     prepare: |connections| engine(Load::churn(connections), merged),
 };
@@ -59,7 +59,7 @@ pub const CHURN: Workload = Workload {
 pub const KEEP_ALIVE: Workload = Workload {
     name: "keep-alive",
     about: "a thousand requests on every connection, from bytes to records; both ends tell each",
-    small: 4_000,
+    small: 2_000,
     large: 16_000,
     prepare: |exchanges| engine(Load::keep_alive(exchanges / KEPT_ALIVE), straight),
 };
@@ -88,9 +88,9 @@ fn engine(load: Load, drive: Drive) -> Prepared {
     let mut driver = Driver::new(false);
     drive(&mut driver, tape, &mut |outputs| told.take(outputs));
     told.check(&load, &driver);
-    let connections = (load.connections, "connections");
-    let transitions = (load.told_transitions(), "transitions");
-    let exchanges = (load.told_exchanges(), "exchanges told");
+    let connections = (load.connections, "connection");
+    let transitions = (load.told_transitions(), "transition");
+    let exchanges = (load.told_exchanges(), "exchange told");
     let amounts = match load.exchanges {
         0 => vec![connections, transitions],
         1 => vec![connections, transitions, exchanges],
@@ -118,7 +118,7 @@ fn decoding(load: &Load, wanted: impl Fn(u8) -> bool) -> Prepared {
     let events: &'static [&'static [u8]] = events.leak();
     assert!(events.iter().all(|bytes| decode(bytes, ANCHOR).is_ok()), "an event without sense");
     Prepared {
-        amounts: vec![(events.len(), "events")],
+        amounts: vec![(events.len(), "event")],
         ready: Box::new(move || {
             Box::new(move || {
                 for bytes in events {
@@ -159,7 +159,7 @@ fn tracking(connections: usize) -> Prepared {
     assert!(track(&mut tracker) > load.told_transitions(), "changes are missing");
     assert!(tracker.is_empty(), "ends still tracked");
     Prepared {
-        amounts: vec![(connections, "connections"), (load.told_transitions(), "transitions")],
+        amounts: vec![(connections, "connection"), (load.told_transitions(), "transition")],
         ready: Box::new(move || {
             let mut tracker = fresh_tracker();
             Box::new(move || {

@@ -17,7 +17,7 @@ use crate::support::traffic::Load;
 pub const RECORD: Workload = Workload {
     name: "record",
     about: "records of churn into a recording, in memory",
-    small: 500,
+    small: 200,
     large: 5_000,
     prepare: recording,
 };
@@ -25,7 +25,7 @@ pub const RECORD: Workload = Workload {
 pub const JSON: Workload = Workload {
     name: "json",
     about: "records of churn as JSON lines",
-    small: 200,
+    small: 100,
     large: 5_000,
     prepare: |connections| {
         lines(connections, |record, out| {
@@ -38,7 +38,7 @@ pub const JSON: Workload = Workload {
 pub const PLAIN: Workload = Workload {
     name: "plain",
     about: "records of churn as lines for people",
-    small: 200,
+    small: 100,
     large: 5_000,
     prepare: |connections| {
         lines(connections, |record, out| {
@@ -54,7 +54,7 @@ pub const PLAIN: Workload = Workload {
 pub const FILTER: Workload = Workload {
     name: "filter",
     about: "records of churn through a filter of five terms",
-    small: 500,
+    small: 200,
     large: 5_000,
     prepare: filtering,
 };
@@ -103,7 +103,7 @@ fn recording(connections: usize) -> Prepared {
     let read = Reader::new(&bytes[..]).into_iter().flatten().filter_map(Result::ok);
     assert!(read.skip(1).eq(records.iter().cloned()), "the recording says something else");
     Prepared {
-        amounts: vec![(records.len(), "records")],
+        amounts: vec![(records.len(), "record")],
         ready: Box::new(move || Box::new(move || Box::new(record_all(records)))),
     }
 }
@@ -115,7 +115,7 @@ fn lines(connections: usize, write: fn(&Record, &mut Vec<u8>)) -> Prepared {
     let written = text.split(|&byte| byte == b'\n').filter(|line| line.len() > 40).count();
     assert!(written > records.len() / 2, "{written} lines for {} records", records.len());
     Prepared {
-        amounts: vec![(records.len(), "lines")],
+        amounts: vec![(records.len(), "line")],
         ready: Box::new(move || {
             let mut out = Vec::with_capacity(256 * 1024);
             Box::new(move || {
@@ -141,7 +141,7 @@ fn filtering(connections: usize) -> Prepared {
     let selected = select(&mut Selector::new(filter.clone()));
     assert!((1..records.len()).contains(&selected), "{selected} records selected");
     Prepared {
-        amounts: vec![(records.len(), "records")],
+        amounts: vec![(records.len(), "record")],
         ready: Box::new(move || {
             let mut selector = Selector::new(filter.clone());
             Box::new(move || {

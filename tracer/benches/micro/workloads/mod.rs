@@ -13,7 +13,7 @@ pub type Run = Box<dyn FnOnce() -> Box<dyn Any>>;
 
 /// A workload of a certain size.
 pub struct Prepared {
-    /// How much of what one run does; the first is what its cost is told in.
+    /// How many of what one run does, in the singular; the first is what its cost is told in.
     pub amounts: Vec<(usize, &'static str)>,
     /// Makes a run ready.
     pub ready: Box<dyn Fn() -> Run>,

@@ -22,7 +22,7 @@ use crate::support::traffic::{Load, Until};
 pub const UPDATE: Workload = Workload {
     name: "view update",
     about: "20,000 changes into a view of many connections",
-    small: 5_000,
+    small: 2_000,
     large: 100_000,
     prepare: updating,
 };
@@ -30,7 +30,7 @@ pub const UPDATE: Workload = Workload {
 pub const DRAW: Workload = Workload {
     name: "view draw",
     about: "frames of 200 by 60 of a view of many connections, a tenth of a second apart",
-    small: 5_000,
+    small: 2_000,
     large: 100_000,
     prepare: drawing,
 };
@@ -38,7 +38,7 @@ pub const DRAW: Workload = Workload {
 const WIDTH: u16 = 200;
 const HEIGHT: u16 = 60;
 const CHANGES: usize = 20_000;
-const FRAMES: usize = 20;
+const FRAMES: usize = 10;
 const FRAME_NS: u64 = 100_000_000;
 /// The idle connections' numbers begin behind those of the changing ones.
 const FIRST_IDLE: u64 = 1_000_000;
@@ -86,7 +86,7 @@ fn updating(ends: usize) -> Prepared {
     let idle = idle(ends);
     let (changes, now) = changes();
     Prepared {
-        amounts: vec![(changes.len(), "changes")],
+        amounts: vec![(changes.len(), "change")],
         ready: Box::new(move || {
             let mut model = model(&idle, now);
             let changes = changes.clone();
@@ -104,7 +104,7 @@ fn drawing(ends: usize) -> Prepared {
     let idle = idle(ends);
     let now = ANCHOR.at(60_000_000_000);
     Prepared {
-        amounts: vec![(FRAMES, "frames")],
+        amounts: vec![(FRAMES, "frame")],
         ready: Box::new(move || {
             let mut model = model(&idle, now);
             let theme = Theme::new(Palette::Dark, |_| Some("C.UTF-8".to_owned()));
