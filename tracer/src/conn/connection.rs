@@ -58,6 +58,11 @@ pub struct Owner {
 }
 
 impl Owner {
+    /// Whether both are the same process under the same name.
+    pub(super) fn is_same(&self, other: &Owner) -> bool {
+        self.pid == other.pid && self.comm == other.comm
+    }
+
     /// The owner that a task in process context is; `None` where no task was told.
     #[must_use]
     pub fn from_task(task: &Task) -> Option<Owner> {
@@ -80,28 +85,35 @@ pub(super) struct SmallSocket {
     pub kind: SmallKind,
     /// Kernel address; 0 where it came from a dump.
     pub skaddr: u64,
-    /// When its timer was taken off the wheel, with nothing yet that says why.
-    pub cancelled_at: Moment,
-    /// When its timer ran out, with no re-arm yet.
-    pub expired_at: Moment,
+    /// When its timer was taken off the wheel or ran out, with nothing yet that explains it.
+    pub stopped_at: Moment,
+    /// Whether it ran out. The kernel takes it off the wheel just before.
+    pub expired: bool,
 }
 
 impl SmallSocket {
     pub const fn armed(kind: SmallKind, skaddr: u64) -> Self {
-        SmallSocket { kind, skaddr, cancelled_at: Moment::UNKNOWN, expired_at: Moment::UNKNOWN }
+        SmallSocket { kind, skaddr, stopped_at: Moment::UNKNOWN, expired: false }
     }
 }
 
 /// One way of the connection: the segments that went along it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Way {
-    /// Initial sequence number.
-    pub isn: Option<u32>,
+    /// Initial sequence number, where the SYN was seen.
+    pub isn: u32,
     /// The FIN's sequence number, where one passed.
     pub fin_seq: u32,
     /// When it last passed.
     pub fin_at: Moment,
-    /// A reset passed.
+}
+
+/// What was seen along one way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seen {
+    /// Its SYN.
+    pub syn: bool,
+    /// A reset.
     pub reset: bool,
 }
 
@@ -110,8 +122,10 @@ pub(super) struct Way {
 pub(super) struct Evidence {
     pub sent: Way,
     pub received: Way,
-    /// sk_err when the socket closed.
-    pub errno: i32,
+    pub seen_sent: Seen,
+    pub seen_received: Seen,
+    /// sk_err when the socket closed: at most MAX_ERRNO, 4095.
+    pub errno: i16,
     /// Whether the other end's FIN was taken in.
     pub fin_received: bool,
     /// The listener closed while this was half-open.
@@ -119,9 +133,11 @@ pub(super) struct Evidence {
     /// It was found to be gone: no event told of its end.
     pub end_unseen: bool,
     /// Segments seen to be sent again.
-    pub repeats_sent: u32,
+    pub repeats_sent: u16,
     /// A timewait or request socket ended by its timer.
     pub timer_expired: bool,
+    /// Changes that must have happened unseen.
+    pub missed: u32,
 }
 
 impl Evidence {
@@ -129,6 +145,13 @@ impl Evidence {
         match direction {
             Direction::Sent => &mut self.sent,
             Direction::Received => &mut self.received,
+        }
+    }
+
+    pub fn seen(&mut self, direction: Direction) -> &mut Seen {
+        match direction {
+            Direction::Sent => &mut self.seen_sent,
+            Direction::Received => &mut self.seen_received,
         }
     }
 }
@@ -151,11 +174,12 @@ pub struct Connection {
     pub(super) child_seen: bool,
     /// The kernel's counters were told at least once.
     pub(super) counted: bool,
+    /// Its last kernel object is done with: its last step was its end.
+    pub(super) closed: bool,
     /// Its life so far.
     pub life: Life,
-    pub(super) closed_at: Moment,
-    /// Who uses it.
-    pub owner: Option<Owner>,
+    /// Who uses it; shared by all connections of a process.
+    pub owner: Option<Arc<Owner>>,
     /// The other end's id.
     pub(super) peer: Option<NonZeroU64>,
     pub(super) counters: Counters,
@@ -165,12 +189,10 @@ pub struct Connection {
     pub(super) small: Option<SmallSocket>,
     /// The kernel's own count of events of this socket that it could not hand over.
     pub(super) kernel_lost: u32,
-    /// Changes that must have happened unseen.
-    pub(super) missed: u32,
 }
 
 /// A million of them, boxed and indexed, shall fit 400 MiB.
-const _: () = assert!(size_of::<Connection>() <= 320);
+const _: () = assert!(size_of::<Connection>() <= 256);
 
 impl Connection {
     pub(super) fn new(
@@ -190,7 +212,7 @@ impl Connection {
             child_seen: false,
             counted: false,
             life: Life::new(state, at),
-            closed_at: Moment::UNKNOWN,
+            closed: false,
             owner: None,
             peer: None,
             counters: Counters::default(),
@@ -198,7 +220,6 @@ impl Connection {
             evidence: Evidence::default(),
             small: None,
             kernel_lost: 0,
-            missed: 0,
         }
     }
 
@@ -228,8 +249,8 @@ impl Connection {
 
     /// When it ended.
     #[must_use]
-    pub const fn closed_at(&self) -> Option<Timestamp> {
-        self.closed_at.get()
+    pub fn closed_at(&self) -> Option<Timestamp> {
+        self.life.last_at().filter(|_| self.closed)
     }
 
     /// SYN to ESTABLISHED, microseconds.
@@ -254,7 +275,7 @@ impl Connection {
     #[must_use]
     pub fn lost_events(&self) -> u64 {
         // A lost state change shows in both counts.
-        self.kernel_lost.max(self.missed).into()
+        self.kernel_lost.max(self.evidence.missed).into()
     }
 
     /// Segments sent again: the kernel's count where there is a full socket; a request socket has none, so what
@@ -269,7 +290,7 @@ impl Connection {
     /// Whether it has ended.
     #[must_use]
     pub const fn is_closed(&self) -> bool {
-        self.closed_at.is_known()
+        self.closed
     }
 
     /// Whether it lives in a timewait socket.
@@ -290,11 +311,12 @@ impl Connection {
 
     /// Initial sequence number of a way, where its SYN was seen.
     #[must_use]
-    pub const fn isn(&self, direction: Direction) -> Option<u32> {
-        match direction {
-            Direction::Sent => self.evidence.sent.isn,
-            Direction::Received => self.evidence.received.isn,
-        }
+    pub fn isn(&self, direction: Direction) -> Option<u32> {
+        let (way, seen) = match direction {
+            Direction::Sent => (self.evidence.sent, self.evidence.seen_sent),
+            Direction::Received => (self.evidence.received, self.evidence.seen_received),
+        };
+        seen.syn.then_some(way.isn)
     }
 
     /// Takes note of the kernel's count of events that it could not hand over; true when it grew.
@@ -308,7 +330,7 @@ impl Connection {
     pub(super) fn enter(&mut self, state: TcpState, at: Option<Timestamp>) {
         self.state = state;
         if !self.life.push(state, at) {
-            self.missed += 1;
+            self.evidence.missed += 1;
         }
     }
 }

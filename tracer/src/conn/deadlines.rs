@@ -39,5 +39,6 @@ impl Deadlines {
 }
 
 fn pop_due(queue: &mut VecDeque<(Timestamp, Key)>, now: Timestamp) -> Option<Key> {
-    queue.pop_front_if(|(at, _)| *at <= now).map(|(_, conn)| conn)
+    queue.front().filter(|(at, _)| *at <= now)?;
+    queue.pop_front().map(|(_, conn)| conn)
 }

@@ -1,6 +1,11 @@
 //! Whose socket it is.
 
-use super::connection::Owner;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
+
+use super::connection::{Owner, ProcessFacts};
 use super::tables::Key;
 use super::tracker::{Change, Tracker};
 use crate::event::{self, Event, State};
@@ -36,15 +41,48 @@ impl Tracker {
 
     pub(super) fn own(&mut self, id: Key, owner: Owner, cgroup_id: u64) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        if connection
-            .owner
-            .as_ref()
-            .is_some_and(|known| known.pid == owner.pid && known.comm == owner.comm)
-        {
+        if connection.owner.as_ref().is_some_and(|known| known.is_same(&owner)) {
             return;
         }
         let pid = owner.pid.get();
-        connection.owner = Some(owner);
+        connection.owner = Some(self.owners.share(owner));
         self.changes.push(Change::Owned { conn: id, pid, cgroup_id });
+    }
+
+    /// Adds what the edge knows of a connection's owner.
+    pub fn set_facts(&mut self, id: Key, facts: Arc<ProcessFacts>) {
+        let owner = self.tables.get_mut(id).and_then(|c| c.owner.as_mut());
+        if let Some(owner) = owner.filter(|owner| owner.facts.as_ref() != Some(&facts)) {
+            let known = Owner { facts: Some(facts), ..Owner::clone(owner) };
+            *owner = self.owners.replace(known);
+        }
+    }
+}
+
+/// Processes whose owners are shared at once; beyond that sharing begins anew.
+const SHARED_MAX: usize = 4096;
+
+/// One owner for all connections of a process.
+#[derive(Default)]
+pub(super) struct Owners {
+    by_pid: FxHashMap<NonZeroU32, Arc<Owner>>,
+}
+
+impl Owners {
+    /// The shared owner of this process and name, with what is known of it by now.
+    fn share(&mut self, owner: Owner) -> Arc<Owner> {
+        match self.by_pid.get(&owner.pid) {
+            Some(known) if known.is_same(&owner) => Arc::clone(known),
+            _ => self.replace(owner),
+        }
+    }
+
+    fn replace(&mut self, owner: Owner) -> Arc<Owner> {
+        if self.by_pid.len() >= SHARED_MAX {
+            self.by_pid.clear();
+        }
+        let owner = Arc::new(owner);
+        self.by_pid.insert(owner.pid, Arc::clone(&owner));
+        owner
     }
 }

@@ -65,7 +65,7 @@ impl Tracker {
         if connection.state == state {
             return;
         }
-        connection.missed += 1;
+        connection.evidence.missed += 1;
         if matches!(found, SnapshotState::TimeWait(_)) && !connection.is_timewait() {
             self.tables.set_small(id, SmallKind::TimeWait, 0);
         }
@@ -75,7 +75,7 @@ impl Tracker {
     /// It is gone, and nothing told how.
     pub(super) fn end_unseen(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.missed += 1;
+        connection.evidence.missed += 1;
         connection.evidence.end_unseen = true;
         self.step(id, TcpState::Close, at, Source::Inferred);
         self.end(id, at);

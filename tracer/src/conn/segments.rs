@@ -119,7 +119,7 @@ impl Tracker {
         let Some(connection) = self.tables.get_mut(id) else { return };
         // `tcp_receive_reset` also fires where TCP resets itself over data it refuses: packets know better.
         if reset.direction == Direction::Sent || !sees_segments {
-            connection.evidence.way(reset.direction).reset = true;
+            connection.evidence.seen(reset.direction).reset = true;
         }
     }
 }
@@ -136,7 +136,8 @@ fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
         Direction::Sent => &connection.evidence.sent,
         Direction::Received => &connection.evidence.received,
     };
-    let same_syn = segment.flags & flags::SYN != 0 && way.isn == Some(segment.seq);
+    let same_syn =
+        segment.flags & flags::SYN != 0 && connection.isn(segment.direction) == Some(segment.seq);
     let end = segment.seq.wrapping_add(segment.payload_bytes);
     let same_fin = segment.flags & flags::FIN != 0 && way.fin_at.is_known() && way.fin_seq == end;
     same_syn || same_fin
@@ -145,18 +146,20 @@ fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
 fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment, repeated: bool) {
     let stands = connection.state != TcpState::Close;
     if repeated && segment.direction == Direction::Sent {
-        connection.evidence.repeats_sent += 1;
+        let repeats = &mut connection.evidence.repeats_sent;
+        *repeats = repeats.saturating_add(1);
     }
+    let seen = connection.evidence.seen(segment.direction);
+    seen.syn |= segment.flags & flags::SYN != 0;
+    // What is received behind the end changed nothing.
+    seen.reset |=
+        segment.flags & flags::RST != 0 && (stands || segment.direction == Direction::Sent);
     let way = connection.evidence.way(segment.direction);
     if segment.flags & flags::SYN != 0 {
-        way.isn = Some(segment.seq);
+        way.isn = segment.seq;
     }
     if segment.flags & flags::FIN != 0 {
         way.fin_seq = segment.seq.wrapping_add(segment.payload_bytes);
         way.fin_at = Moment::at(at);
-    }
-    // What is received behind the end changed nothing.
-    if segment.flags & flags::RST != 0 && (stands || segment.direction == Direction::Sent) {
-        way.reset = true;
     }
 }

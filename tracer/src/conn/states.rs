@@ -180,7 +180,7 @@ impl Tracker {
         let older = !self.snapshot_merged;
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
-            connection.missed += u32::from(!older);
+            connection.evidence.missed += u32::from(!older);
         }
         if let Some(cookie) = event.cookie {
             self.tables.set_cookie(id, cookie);
@@ -193,7 +193,7 @@ impl Tracker {
         let Some(connection) = self.tables.get_mut(id) else { return };
         connection.set_counters(state.counters);
         connection.note_kernel_lost(event.socket_lost);
-        connection.evidence.errno = state.errno;
+        connection.evidence.errno = i16::try_from(state.errno).unwrap_or(i16::MAX);
         connection.evidence.fin_received |= state.fin_received;
         if connection.state == TcpState::SynRecv {
             connection.child_seen = true;
@@ -206,7 +206,7 @@ impl Tracker {
     /// Changes between the known state and `from` were not seen: said in the life (`at` null) and counted.
     fn bridge(&mut self, id: Key, from: TcpState) {
         if let Some(connection) = self.tables.get_mut(id) {
-            connection.missed += 1;
+            connection.evidence.missed += 1;
             connection.enter(from, None);
         }
     }

@@ -20,12 +20,8 @@ impl Tracker {
         match (timer.of, timer.op) {
             (TimerOf::Request, TimerOp::Start) => self.request_armed(at, timer),
             (TimerOf::TimeWait, TimerOp::Start) => self.timewait_armed(at, cookie, timer),
-            (_, TimerOp::Cancel) => {
-                self.small_socket_sign(at, timer, |small| &mut small.cancelled_at)
-            }
-            (_, TimerOp::Expire) => {
-                self.small_socket_sign(at, timer, |small| &mut small.expired_at)
-            }
+            (_, TimerOp::Cancel) => self.small_socket_sign(at, timer, false),
+            (_, TimerOp::Expire) => self.small_socket_sign(at, timer, true),
         }
     }
 
@@ -69,7 +65,7 @@ impl Tracker {
         let Some(connection) = self.tables.get_mut(id) else { return };
         if !leads_to_timewait(connection.state) {
             // Linux makes a timewait socket of FIN_WAIT2 and CLOSING only: the step to those was not seen.
-            connection.missed += 1;
+            connection.evidence.missed += 1;
         }
         if connection.state != timer.state {
             self.step(id, timer.state, at, Source::Observed);
@@ -88,7 +84,7 @@ impl Tracker {
             if !just_closed {
                 return false;
             }
-            connection.closed_at = Moment::UNKNOWN;
+            connection.closed = false;
         }
         connection.state.is_synchronized() || connection.state == TcpState::Close
     }
@@ -99,7 +95,7 @@ impl Tracker {
         let older = !self.snapshot_merged;
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
-            connection.missed += u32::from(!older);
+            connection.evidence.missed += u32::from(!older);
         }
         if let Some(cookie) = cookie {
             self.tables.set_cookie(id, cookie);
@@ -114,17 +110,15 @@ impl Tracker {
         (connection.tuple == timer.tuple && !connection.is_closed()).then_some(id)
     }
 
-    fn small_socket_sign(
-        &mut self,
-        at: Timestamp,
-        timer: &Timer,
-        sign: impl Fn(&mut SmallSocket) -> &mut Moment,
-    ) {
+    fn small_socket_sign(&mut self, at: Timestamp, timer: &Timer, expired: bool) {
         let Some(id) = self.living(timer).or_else(|| self.adopt_dumped(timer)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         let kind = kind_of(timer);
         let Some(small) = connection.small.as_mut().filter(|s| s.kind == kind) else { return };
-        *sign(small) = Moment::at(at);
+        if expired || !small.expired {
+            small.stopped_at = Moment::at(at);
+            small.expired = expired;
+        }
         // At its expiry the timewait socket says what it is: the step to TIME_WAIT may have had no event.
         let silent = timer.of == TimerOf::TimeWait && connection.state != timer.state;
         self.deadlines.push(at.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
@@ -170,7 +164,7 @@ impl Tracker {
         let connection = self.tables.get(id);
         let timewait = connection.and_then(|c| c.small_of(SmallKind::TimeWait));
         let Some(timewait) = timewait else { return };
-        let ended_at = timewait.cancelled_at.get().unwrap_or(at);
+        let ended_at = timewait.stopped_at.get().unwrap_or(at);
         self.step(id, TcpState::Close, ended_at, Source::Observed);
         self.end(id, ended_at);
     }
@@ -190,7 +184,7 @@ impl Tracker {
     /// Whether a child that was born without its tuple (before 6.18) may be this request's: its next event ties it,
     /// and on a stalled processor that takes its time.
     fn may_become_a_child(&self, id: Key, small: &SmallSocket, now: Timestamp) -> bool {
-        let (None, Some(cancelled_at)) = (small.expired_at.get(), small.cancelled_at.get()) else {
+        let (false, Some(cancelled_at)) = (small.expired, small.stopped_at.get()) else {
             return false;
         };
         self.tables.get(id).is_some_and(|c| c.state == TcpState::SynRecv && !c.child_seen)
@@ -204,16 +198,12 @@ impl Tracker {
             self.deadlines.push(now.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
             return;
         }
-        let (ended_at, expired) = match (small.expired_at.get(), small.cancelled_at.get()) {
-            (Some(expired_at), _) if due(expired_at) => (expired_at, true),
-            (None, Some(cancelled_at)) if due(cancelled_at) => (cancelled_at, false),
-            _ => return,
-        };
+        let Some(ended_at) = small.stopped_at.get().filter(|at| due(*at)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         if connection.is_closed() {
             return;
         }
-        connection.evidence.timer_expired = expired;
+        connection.evidence.timer_expired = small.expired;
         self.tables.unindex_small(id);
         self.step(id, TcpState::Close, ended_at, Source::Observed);
         self.end(id, ended_at);

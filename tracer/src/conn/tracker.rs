@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::connection::{Connection, ProcessFacts};
+use super::connection::Connection;
 use super::deadlines::{Deadlines, Due};
-use super::moment::Moment;
+use super::owner::Owners;
 use super::tables::{Key, Tables};
 use crate::event::{Body, Event, Tuple};
 use crate::record::{ConnId, Segment, Source, Transition};
@@ -94,6 +94,7 @@ pub struct Tracker {
     pub(super) pending_children: FxHashMap<u64, Timestamp>,
     /// Connections in an orphan's FIN_WAIT2: few, and the only ones that have to be looked at.
     pub(super) orphans: FxHashSet<Key>,
+    pub(super) owners: Owners,
     /// What hit a bound.
     pub counters: TrackerCounters,
     pub(super) limits: Limits,
@@ -177,13 +178,6 @@ impl Tracker {
         self.tables.len() == 0
     }
 
-    /// Adds what the edge knows of a connection's owner.
-    pub fn set_facts(&mut self, id: Key, facts: std::sync::Arc<ProcessFacts>) {
-        if let Some(owner) = self.tables.get_mut(id).and_then(|c| c.owner.as_mut()) {
-            owner.facts = Some(facts);
-        }
-    }
-
     /// Takes note of the kernel's count of events of this socket that it could not hand over; true when it grew.
     pub fn note_lost(&mut self, id: Key, socket_lost: u32) -> bool {
         self.tables.get_mut(id).is_some_and(|connection| connection.note_kernel_lost(socket_lost))
@@ -245,7 +239,7 @@ impl Tracker {
     /// The connection's last kernel object is done with.
     pub(super) fn end(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.closed_at = Moment::at(at);
+        connection.closed = true;
         self.deadlines.push(at.plus_ns(SETTLE_NS), id, Due::Forget);
     }
 

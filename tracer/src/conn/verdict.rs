@@ -6,15 +6,15 @@ use crate::tcp::TcpState;
 
 /// Errno numbers as in sk_err (include/uapi/asm-generic/errno*.h).
 mod errno {
-    pub const EPIPE: i32 = 32;
-    pub const ENETDOWN: i32 = 100;
-    pub const ENETUNREACH: i32 = 101;
-    pub const ECONNABORTED: i32 = 103;
-    pub const ECONNRESET: i32 = 104;
-    pub const ETIMEDOUT: i32 = 110;
-    pub const ECONNREFUSED: i32 = 111;
-    pub const EHOSTDOWN: i32 = 112;
-    pub const EHOSTUNREACH: i32 = 113;
+    pub const EPIPE: i16 = 32;
+    pub const ENETDOWN: i16 = 100;
+    pub const ENETUNREACH: i16 = 101;
+    pub const ECONNABORTED: i16 = 103;
+    pub const ECONNRESET: i16 = 104;
+    pub const ETIMEDOUT: i16 = 110;
+    pub const ECONNREFUSED: i16 = 111;
+    pub const EHOSTDOWN: i16 = 112;
+    pub const EHOSTUNREACH: i16 = 113;
 }
 
 impl Connection {
@@ -71,7 +71,7 @@ impl Connection {
 
     /// `SYN_SENT -> CLOSE`: the socket's error tells the four stories apart.
     fn unanswered(&self) -> Outcome {
-        if self.evidence.received.reset {
+        if self.evidence.seen_received.reset {
             return Outcome::Refused;
         }
         match self.evidence.errno {
@@ -86,13 +86,13 @@ impl Connection {
 
     /// `SYN_RECV -> CLOSE`: a request that never stood, or a child of a Fast Open.
     fn half_open(&self) -> Outcome {
-        if self.evidence.received.reset {
+        if self.evidence.seen_received.reset {
             Outcome::ResetByRemote
         } else if self.evidence.listener_closed {
             Outcome::Aborted
         } else if self.evidence.timer_expired || self.evidence.errno == errno::ETIMEDOUT {
             Outcome::TimedOut
-        } else if self.evidence.sent.reset {
+        } else if self.evidence.seen_sent.reset {
             Outcome::ResetByLocal
         } else {
             Outcome::Aborted
@@ -103,7 +103,7 @@ impl Connection {
     fn orphan(&self) -> Outcome {
         if self.evidence.timer_expired {
             Outcome::TimedOut
-        } else if self.evidence.sent.reset {
+        } else if self.evidence.seen_sent.reset {
             Outcome::ResetByLocal // data came for a socket that nobody holds
         } else {
             Outcome::ResetByRemote
@@ -119,7 +119,7 @@ impl Connection {
             }
             errno::ECONNABORTED => Outcome::ResetByLocal,
             errno::ECONNRESET | errno::EPIPE | errno::ECONNREFUSED => self.reset_by(),
-            _ if self.evidence.received.reset => Outcome::ResetByRemote,
+            _ if self.evidence.seen_received.reset => Outcome::ResetByRemote,
             _ => Outcome::ResetByLocal,
         }
     }
@@ -127,7 +127,7 @@ impl Connection {
     /// tcp_reset() ran: over a reset that came, or over data that came for a socket nobody reads any more,
     /// which TCP answers with a reset of its own.
     fn reset_by(&self) -> Outcome {
-        if !self.evidence.received.reset && self.evidence.sent.reset {
+        if !self.evidence.seen_received.reset && self.evidence.seen_sent.reset {
             Outcome::ResetByLocal
         } else {
             Outcome::ResetByRemote
@@ -141,7 +141,7 @@ impl Connection {
             Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.fin_received => {
                 Outcome::Graceful
             }
-            Some(TcpState::FinWait1 | TcpState::FinWait2) if !self.evidence.sent.reset => {
+            Some(TcpState::FinWait1 | TcpState::FinWait2) if !self.evidence.seen_sent.reset => {
                 Outcome::TimedOut
             }
             // linger 0, unread data, a listener closed with children nobody accepted.
