@@ -37,8 +37,7 @@ pub fn printable_lines(text: &str) -> Cow<'_, str> {
 
 /// Whether every byte is a graphic ASCII character or a space: nothing to replace.
 pub(crate) fn is_plain_ascii(bytes: &[u8]) -> bool {
-    // Without an early end the compiler looks at many bytes at once.
-    bytes.iter().fold(true, |plain, b| plain & (0x20..0x7f).contains(b))
+    bytes.iter().all(|b| (0x20..0x7f).contains(b))
 }
 
 /// Whether a terminal may act on `c`, reorder text because of it, or show nothing for it.

@@ -165,8 +165,8 @@ impl HeadersBuilder {
     }
 }
 
-/// Eight bytes are lowered in one step; one by one they were a quarter of what a head costs. What is lowered
-/// twice does not change any more.
+/// Eight bytes are lowered in one step, where one by one they take eight. What is lowered twice does not
+/// change any more, so the last eight may overlap those before.
 fn lower(name: &mut [u8]) {
     for eight in name.as_chunks_mut::<8>().0 {
         eight.make_ascii_lowercase();
