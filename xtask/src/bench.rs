@@ -156,7 +156,7 @@ fn half_of_saturation(bench: &Bench) -> Result<u32> {
 
 fn single_measurements(bench: &Bench, quick: bool, results: &mut Results) -> Result<()> {
     let (idle, starts) = if quick { (3, 2) } else { (10, 7) };
-    let (connections, addresses) = if quick { (2_000, 1) } else { (20_000, 7) };
+    let (connections, addresses) = if quick { (2_000, 1) } else { (20_000, 6) };
     let Results { failures, .. } = results;
     say("idle");
     let found = single::idle(bench, Duration::from_secs(idle));

@@ -183,7 +183,7 @@ fn nginx_config(dir: &Path) -> String {
            keepalive_timeout 600s;\n  \
            client_header_timeout 600s;\n  \
            keepalive_requests 1000000000;\n  \
-           server {{ listen {PORT}; root '{dir}'; }}\n\
+           server {{ listen {PORT} backlog=65535; root '{dir}'; }}\n\
          }}\n"
     )
 }

@@ -29,6 +29,8 @@ pub fn fresh_network() -> Result<()> {
     capture(Command::new("ip").args(["link", "set", "lo", "up"]))?;
     // A client must not come back to a port whose TIME_WAIT lasts.
     set("net/ipv4/ip_local_port_range", "1024 65000")?;
+    // A full accept queue makes a client wait for a second.
+    set("net/core/somaxconn", "65535")?;
     // Beyond the bound the kernel makes no TIME_WAIT, and there is nothing to see.
     set("net/ipv4/tcp_max_tw_buckets", "4000000")
 }

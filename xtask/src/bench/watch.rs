@@ -112,7 +112,10 @@ impl Watching {
             };
             Ok(ready.then_some(()))
         });
-        waited.with_context(|| fs::read_to_string(err).unwrap_or_default().trim().to_owned())
+        waited.with_context(|| {
+            let said = fs::read_to_string(err).unwrap_or_default();
+            format!("starting {kind:?}, which said {:?}", said.trim())
+        })
     }
 
     /// Waits until it has worked off what there is; the time that took.
