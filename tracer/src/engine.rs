@@ -203,7 +203,7 @@ impl Engine {
         };
         for exchange in self.exchanges.drain(..) {
             self.tracker.count_exchange(id);
-            let record = Arc::new(exchange.to_record(&context));
+            let record = Arc::new(exchange.into_record(&context));
             self.outputs.push(Output::Record(Record::Exchange(record)));
         }
     }
