@@ -3,7 +3,8 @@
 //!
 //! Every event starts with a [`Header`]; its `kind` says which struct the bytes are. All integers are
 //! in the machine's byte order except addresses, which are as on the wire. Structs have no implicit
-//! padding (asserted at compile time), so every byte in the ring is one that a program wrote.
+//! padding (asserted at compile time), so every byte in the ring is one that a program wrote; small numbers are
+//! widened to fill a struct, for an array of padding bytes is cleared by a loop in BPF.
 //! The two crates are built together from one source tree: there is no version field on the wire.
 
 /// Largest number of payload bytes in one [`Payload`] event; longer captures come as several events.
@@ -187,11 +188,9 @@ wire!(
         /// TCP state after.
         new_state: u8,
         /// 1 when SOCK_DONE is set: the remote FIN was received in order.
-        fin_received: u8,
+        fin_received: u32,
         /// 1 when SOCK_DEAD is set: no process holds the socket any more (an orphan).
-        orphan: u8,
-        /// Zero.
-        reserved: [u8; 6],
+        orphan: u32,
     }
 );
 
@@ -233,9 +232,7 @@ wire!(
         /// A [`TimerOf`].
         of: u8,
         /// tw_substate: 5 FIN_WAIT2 or 6 TIME_WAIT; 0 for a request socket.
-        substate: u8,
-        /// Zero.
-        reserved: [u8; 3],
+        substate: u32,
     }
 );
 
@@ -264,21 +261,18 @@ wire!(
         /// [`SENT`] or [`RECEIVED`].
         direction: u8,
         /// 1 when a retransmit tracepoint told of it.
-        retransmit: u8,
+        retransmit: u32,
         /// sk_state at that moment (10: a listener's cookie; the connection is the tuple's), 0 unknown.
-        sk_state: u8,
-        /// Zero.
-        reserved: [u8; 6],
+        sk_state: u32,
     }
 );
 
 wire!(
-    /// A slice of a packet's payload on a connection that speaks HTTP/1. `captured_bytes` bytes follow.
-    Payload, 88, {
+    /// A slice of a packet's payload on a connection that speaks HTTP/1. [`Endpoints`] follow where `has_endpoints`
+    /// says so, then `captured_bytes` bytes.
+    Payload, 48, {
         /// First part.
         header: Header,
-        /// The four-tuple and namespace.
-        endpoints: Endpoints,
         /// Sequence number of the packet's first payload byte.
         seq: u32,
         /// Payload bytes of the whole packet.
@@ -293,8 +287,8 @@ wire!(
         direction: u8,
         /// sk_state, as in [`Segment`].
         sk_state: u8,
-        /// Zero.
-        reserved: [u8; 4],
+        /// 1 when [`Endpoints`] follow: where the cookie may not be the connection's own.
+        has_endpoints: u32,
     }
 );
 

@@ -10,6 +10,7 @@ mod emit;
 mod kernel;
 mod maps;
 mod probes;
+mod socket;
 
 /// The helpers for tracing are for GPL-compatible programs only.
 #[unsafe(no_mangle)]

@@ -39,7 +39,7 @@ pub const CLASS_HTTP: u8 = 1;
 /// Something else: nothing more is looked at.
 pub const CLASS_OTHER: u8 = 2;
 
-/// Per-socket memory of the programs.
+/// Per-socket memory of the programs; all zero when nothing is known of the socket.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SocketMemory {
@@ -55,16 +55,4 @@ pub struct SocketMemory {
     pub class: u8,
     /// 1 after a CONNECT request: a 2xx answer ends HTTP on this socket.
     pub connect_pending: u8,
-}
-
-impl SocketMemory {
-    /// A socket of which nothing is known.
-    pub const EMPTY: SocketMemory = SocketMemory {
-        lost: 0,
-        owner_pid: 0,
-        budget_bytes: [0; 2],
-        tries_left: 0,
-        class: CLASS_UNDECIDED,
-        connect_pending: 0,
-    };
 }

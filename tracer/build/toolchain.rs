@@ -127,6 +127,8 @@ impl Toolchain {
         flags.push(&self.linker);
         // The kernel verifies against BTF, and the linker makes BTF from debug information.
         flags.push("\x1f-Clink-arg=--btf\x1f-Cdebuginfo=2");
+        // Else the linker has LLVM turn even eight bytes of zeroes into a call of a loop over bytes.
+        flags.push("\x1f-Clink-arg=--disable-expand-memcpy-in-order");
         // aya-ebpf picks the layout of pt_regs by the architecture that the programs will run on.
         flags.push(format!("\x1f--cfg=bpf_target_arch=\"{arch}\""));
         flags

@@ -102,6 +102,11 @@ fn body(kind: Kind, bytes: &[u8]) -> Result<Body<'_>, DecodeError> {
     })
 }
 
+/// A state's number as the kernel counts them; one that is too large for that stands for nothing, as 255 does.
+fn narrow(number: u32) -> u8 {
+    u8::try_from(number).unwrap_or(u8::MAX)
+}
+
 fn tcp_state(field: &'static str, number: u8) -> Result<TcpState, DecodeError> {
     TcpState::from_kernel(number).ok_or_else(|| unknown(field, number))
 }
@@ -165,7 +170,7 @@ fn timer(event: &wire::Timer) -> Result<Timer, DecodeError> {
         other => return Err(unknown("timer op", other)),
     };
     let (of, state) = match event.of {
-        1 => (TimerOf::TimeWait, tcp_state("tw_substate", event.substate)?),
+        1 => (TimerOf::TimeWait, tcp_state("tw_substate", narrow(event.substate))?),
         2 => (TimerOf::Request, TcpState::SynRecv),
         other => return Err(unknown("timer of", other)),
     };
@@ -186,13 +191,22 @@ fn segment(event: &wire::Segment) -> Result<Segment, DecodeError> {
         ack: (event.flags & flags::ACK != 0 && event.retransmit == 0).then_some(event.ack),
         payload_bytes: event.payload_bytes,
         retransmit: event.retransmit != 0,
-        by_tuple: is_by_tuple(event.sk_state),
+        by_tuple: is_by_tuple(narrow(event.sk_state)),
     })
 }
 
 fn payload(bytes: &[u8]) -> Result<Payload<'_>, DecodeError> {
     let event: wire::Payload = prefix("payload", bytes)?;
-    let head_bytes = size_of::<wire::Payload>();
+    let mut head_bytes = size_of::<wire::Payload>();
+    let tuple = match event.has_endpoints {
+        0 => Tuple::UNKNOWN,
+        1 => {
+            let endpoints = prefix("endpoints", bytes.get(head_bytes..).unwrap_or_default())?;
+            head_bytes += size_of::<wire::Endpoints>();
+            tuple(&endpoints, event.family)
+        }
+        other => return Err(unknown("has_endpoints", other)),
+    };
     let end = head_bytes.saturating_add(event.captured_bytes as usize);
     let captured = bytes.get(head_bytes..end).ok_or(DecodeError::Short {
         what: "payload",
@@ -200,7 +214,7 @@ fn payload(bytes: &[u8]) -> Result<Payload<'_>, DecodeError> {
         found_bytes: bytes.len(),
     })?;
     Ok(Payload {
-        tuple: tuple(&event.endpoints, event.family),
+        tuple,
         direction: direction(event.direction)?,
         seq: event.seq,
         packet_bytes: event.packet_bytes,
@@ -235,3 +249,6 @@ fn exec(bytes: &[u8]) -> Result<Exec<'_>, DecodeError> {
     let length = memchr::memchr(0, path).unwrap_or(path.len());
     Ok(Exec { pid: event.pid, path: &path[..length] })
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,6 +57,13 @@ pub struct Tuple {
 }
 
 impl Tuple {
+    /// Nothing is known: it agrees with every tuple and finds none.
+    pub const UNKNOWN: Tuple = Tuple {
+        netns: 0,
+        local: SocketAddress { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 },
+        remote: SocketAddress { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 },
+    };
+
     /// The same connection seen from the other end.
     #[must_use]
     pub const fn mirrored(self) -> Tuple {
@@ -177,7 +184,7 @@ pub struct Segment {
 /// A slice of a packet's payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload<'a> {
-    /// The four-tuple (namespace not read).
+    /// The four-tuple; [`Tuple::UNKNOWN`] where the cookie is the connection's own.
     pub tuple: Tuple,
     /// Sent or received.
     pub direction: Direction,

@@ -8,8 +8,9 @@ use tracer_common::{Hook, Kind, Owner};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{self, Sock, offset, read},
+    kernel,
     maps::SocketMemory,
+    socket::{Sock, SockCommon, SockCopy},
 };
 
 /// Where `ret` is in a `sys_exit_*` record (include/trace/trace.h: 8 bytes common, `int nr`, `long ret`).
@@ -18,14 +19,16 @@ const SYS_EXIT_RET: usize = 16;
 /// `TP_PROTO(struct sock *sk, int ret, int flags)`, kernel >= 6.3
 #[btf_tracepoint(function = "sock_send_length")]
 pub fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-    used(Sock(ctx.arg::<*const u8>(0)));
+    // SAFETY: declared as `struct sock *`; a descriptor's socket is a full one.
+    used(unsafe { Sock::new(ctx.arg(0)) });
     0
 }
 
 /// `TP_PROTO(struct sock *sk, int ret, int flags)`, kernel >= 6.3
 #[btf_tracepoint(function = "sock_recv_length")]
 pub fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-    used(Sock(ctx.arg::<*const u8>(0)));
+    // SAFETY: declared as `struct sock *`; a descriptor's socket is a full one.
+    used(unsafe { Sock::new(ctx.arg(0)) });
     0
 }
 
@@ -43,21 +46,17 @@ pub fn sys_exit_accept4(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn used(sk: Sock) {
-    let known = sk.memory();
+    if !sk.is_tcp() {
+        return;
+    }
     let pid = kernel::current_pid();
-    if known.is_null() {
-        if !sk.is_tcp() {
-            return;
-        }
-    // SAFETY: checked for null; the socket's storage.
-    } else if unsafe { (*known).owner_pid } == pid {
-        return;
-    }
     let memory = sk.memory_or_new();
-    if memory.is_null() {
+    // SAFETY: checked for null; the socket's storage.
+    if memory.is_null() || unsafe { (*memory).owner_pid } == pid {
         return;
     }
-    if tell(sk, sk.cookie(), memory) {
+    let Some(tcp) = sk.tcp() else { return };
+    if tell(sk, tcp.source_port(), sk.cookie(), memory) {
         // SAFETY: as above.
         unsafe { (*memory).owner_pid = pid };
     }
@@ -70,24 +69,24 @@ fn accepted(ctx: &TracePointContext) -> u32 {
     if fd < 0 {
         return 0;
     }
-    if let Some(sk) = kernel::socket_of_fd(fd as u32).tcp() {
+    if let Some(sk) = &SockCopy::of_tcp(kernel::socket_of_fd(fd as u32)) {
         // The child had its cookie made when it was born; one that has none is unknown to user space anyway.
-        tell(sk, sk.stored_cookie(), core::ptr::null_mut());
+        tell(sk, sk.source_port(), sk.stored_cookie(), core::ptr::null_mut());
     }
     0
 }
 
 #[inline(always)]
-fn tell(sk: Sock, cookie: u64, memory: *mut SocketMemory) -> bool {
+fn tell(sk: impl SockCommon, source_port: u16, cookie: u64, memory: *mut SocketMemory) -> bool {
     let origin = Origin { hook: Hook::Owner, kind: Kind::Owner, cookie, memory };
     let Some(mut entry) = emit::reserve::<Owner>(&origin) else { return false };
     let event = entry.as_mut_ptr();
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
         sk.endpoints(sk.family(), &raw mut (*event).endpoints);
-        (*event).endpoints.local_port = u16::from_be(read(sk.0, offset!(inet_sport)));
+        (*event).endpoints.local_port = source_port;
         kernel::current_task(&raw mut (*event).task);
-        (*event).skaddr = sk.address();
+        (*event).skaddr = sk.address() as u64;
     }
     emit::submit(entry, Hook::Owner);
     true

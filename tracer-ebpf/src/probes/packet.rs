@@ -4,7 +4,7 @@
 //! events; payload goes on to `payload`. Nothing is ever dropped or changed: the verdict is always "pass".
 
 use aya_ebpf::{
-    bindings::{BPF_SK_STORAGE_GET_F_CREATE, bpf_sock},
+    bindings::bpf_sock,
     helpers::generated::{bpf_get_socket_cookie, bpf_sk_fullsock},
     macros::cgroup_skb,
     programs::SkBuffContext,
@@ -13,9 +13,10 @@ use tracer_common::{Endpoints, Hook, Kind, RECEIVED, SENT, Segment};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{self, AF_INET, AF_INET6, Sock},
+    kernel,
     maps::SocketMemory,
     probes::payload,
+    socket::{self, AF_INET, AF_INET6, TcpSock},
 };
 
 const PASS: i32 = 1;
@@ -171,36 +172,98 @@ fn packet_of(
     })
 }
 
-/// Writes addresses and ports as the socket sees them: local is the destination of what is received.
-///
-/// In whole words: a byte-wise copy becomes a loop in BPF. What cannot be loaded is zero.
-#[inline(always)]
-pub fn endpoints(ctx: &SkBuffContext, packet: &Packet, netns: u32, out: *mut Endpoints) {
-    let [source, destination]: [[u64; 2]; 2] = if packet.family == AF_INET6 {
-        ctx.skb.load(8).unwrap_or_default()
-    } else {
-        let [source, destination]: [u32; 2] = ctx.skb.load(12).unwrap_or_default();
-        // A little-endian word whose first four bytes are the address.
-        [[source.into(), 0], [destination.into(), 0]]
-    };
-    let [source_port, destination_port]: [u16; 2] =
-        ctx.skb.load(packet.tcp_offset).unwrap_or_default();
-    // SAFETY: ring memory of the caller's event, 8-byte aligned as every event is.
-    unsafe {
-        let local = (&raw mut (*out).local_addr).cast::<[u64; 2]>();
-        let remote = (&raw mut (*out).remote_addr).cast::<[u64; 2]>();
-        if packet.direction == SENT {
-            *local = source;
-            *remote = destination;
-            (*out).local_port = u16::from_be(source_port);
-            (*out).remote_port = u16::from_be(destination_port);
-        } else {
-            *local = destination;
-            *remote = source;
-            (*out).local_port = u16::from_be(destination_port);
-            (*out).remote_port = u16::from_be(source_port);
+/// Addresses, ports and acknowledgement number as they are in a packet, in network byte order.
+#[derive(Clone, Copy, Default)]
+pub struct Ends {
+    source: [u32; 4],
+    destination: [u32; 4],
+    ports: [u16; 2],
+    ack: u32,
+}
+
+impl Ends {
+    /// What cannot be loaded is zero.
+    #[inline(always)]
+    pub fn of(ctx: &SkBuffContext, packet: &Packet) -> Ends {
+        // SAFETY: the context's own fields; what lies between them is only read behind a comparison with `end`.
+        let (data, end) =
+            unsafe { ((*ctx.skb.skb).data as usize, (*ctx.skb.skb).data_end as usize) };
+        let is_plain_v4 = packet.family == AF_INET && packet.tcp_offset == IPV4_HEADER_BYTES;
+        if is_plain_v4 && data + IPV4_HEADER_BYTES + TCP_HEADER_BYTES <= end {
+            // SAFETY: 40 bytes were compared with `end`.
+            return unsafe { Ends::v4(data as *const u32) };
         }
-        (*out).netns = netns;
+        if packet.family == AF_INET6 && data + IPV6_HEADER_BYTES + TCP_HEADER_BYTES <= end {
+            // SAFETY: 60 bytes were compared with `end`.
+            return unsafe { Ends::v6(data as *const u32) };
+        }
+        Ends::copied(ctx, packet)
+    }
+
+    /// # Safety
+    /// 40 bytes must be readable at `words`, proven to the verifier: an IPv4 header without options and a TCP header.
+    #[inline(always)]
+    unsafe fn v4(words: *const u32) -> Ends {
+        // SAFETY: the caller's promise. IP headers are 4-byte aligned.
+        unsafe {
+            Ends {
+                source: [*words.add(3), 0, 0, 0],
+                destination: [*words.add(4), 0, 0, 0],
+                ports: *words.add(5).cast(),
+                ack: *words.add(7),
+            }
+        }
+    }
+
+    /// # Safety
+    /// 60 bytes must be readable at `words`, proven to the verifier: an IPv6 header and a TCP header.
+    #[inline(always)]
+    unsafe fn v6(words: *const u32) -> Ends {
+        // SAFETY: the caller's promise. IP headers are 4-byte aligned.
+        unsafe {
+            Ends {
+                source: *words.add(2).cast(),
+                destination: *words.add(6).cast(),
+                ports: *words.add(10).cast(),
+                ack: *words.add(12),
+            }
+        }
+    }
+
+    /// Where the headers are not as nearly always: by helper calls.
+    #[inline(always)]
+    fn copied(ctx: &SkBuffContext, packet: &Packet) -> Ends {
+        let [source, destination]: [[u32; 4]; 2] = if packet.family == AF_INET6 {
+            ctx.skb.load(8).unwrap_or_default()
+        } else {
+            let [source, destination]: [u32; 2] = ctx.skb.load(12).unwrap_or_default();
+            [[source, 0, 0, 0], [destination, 0, 0, 0]]
+        };
+        Ends {
+            source,
+            destination,
+            ports: ctx.skb.load(packet.tcp_offset).unwrap_or_default(),
+            ack: ctx.skb.load(packet.tcp_offset + 8).unwrap_or_default(),
+        }
+    }
+
+    /// Writes addresses and ports as the socket sees them: local is the destination of what is received.
+    #[inline(always)]
+    pub fn write(&self, direction: u8, netns: u32, out: *mut Endpoints) {
+        let [source_port, destination_port] = self.ports.map(u16::from_be);
+        // SAFETY: ring memory of the caller's event.
+        unsafe {
+            if direction == SENT {
+                socket::set_addresses(out, self.source, self.destination);
+                (*out).local_port = source_port;
+                (*out).remote_port = destination_port;
+            } else {
+                socket::set_addresses(out, self.destination, self.source);
+                (*out).local_port = destination_port;
+                (*out).remote_port = source_port;
+            }
+            (*out).netns = netns;
+        }
     }
 }
 
@@ -230,37 +293,42 @@ impl PacketSocket {
         unsafe { (*self.0).state as u8 }
     }
 
-    /// Inode number of the socket's namespace. `scratch` is ring memory of the event in the making, overwritten
-    /// later: the verifier forbids arithmetic on this kind of pointer, and read back from memory it is a number.
+    /// Inode number of the socket's namespace; 0 for the kernel's control sockets, which newer kernels do not take for
+    /// `tcp_sock`s. See `netns_of_any`.
     #[inline(always)]
-    pub fn netns(self, scratch: *mut u64) -> u32 {
+    pub fn netns(self) -> u32 {
+        // SAFETY: the verifier knows `self.0` as a socket.
+        unsafe { socket::as_tcp(self.0.cast()) }.map_or(0, TcpSock::netns)
+    }
+
+    /// The same, of control sockets too. `scratch` is ring memory of the event in the making, overwritten later: the
+    /// verifier forbids arithmetic on this kind of pointer, and read back from memory it is a number.
+    #[inline(always)]
+    fn netns_of_any(self, scratch: *mut u64) -> u32 {
+        // SAFETY: as in `netns`.
+        if let Some(tcp) = unsafe { socket::as_tcp(self.0.cast()) } {
+            return tcp.netns();
+        }
         // SAFETY: the caller's ring memory, exclusively ours.
         let address = unsafe {
             scratch.write_volatile(self.0 as u64);
             scratch.read_volatile()
         };
-        Sock(address as *const u8).netns()
+        socket::netns_at(address as *const u8)
     }
 
     /// What is remembered of the socket, or null.
     #[inline(always)]
     pub fn memory(self) -> *mut SocketMemory {
         // SAFETY: the verifier knows `self.0` as a socket.
-        unsafe { kernel::storage(self.0.cast(), core::ptr::null_mut(), 0) }
+        unsafe { kernel::memory(self.0.cast()) }
     }
 
     /// The same, made if need be; null where the kernel has no memory for it.
     #[inline(always)]
     pub fn memory_or_new(self) -> *mut SocketMemory {
-        let mut initial = SocketMemory::EMPTY;
-        // SAFETY: as above; the initial value outlives the call.
-        unsafe {
-            kernel::storage(
-                self.0.cast(),
-                (&raw mut initial).cast(),
-                BPF_SK_STORAGE_GET_F_CREATE.into(),
-            )
-        }
+        // SAFETY: as above.
+        unsafe { kernel::memory_or_new(self.0.cast()) }
     }
 }
 
@@ -274,28 +342,31 @@ pub fn cookie_of(ctx: &SkBuffContext) -> u64 {
 #[inline(always)]
 fn tell_segment(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
     let sk = PacketSocket::of(ctx)?;
+    // A loss is told with the socket's next state or payload: its memory is looked up only to note one.
     let origin = Origin {
         hook: Hook::Segments,
         kind: Kind::Segment,
         cookie: cookie_of(ctx),
-        memory: sk.memory(),
+        memory: core::ptr::null_mut(),
     };
-    let mut entry = emit::reserve::<Segment>(&origin)?;
+    let Some(mut entry) = emit::reserve::<Segment>(&origin) else {
+        emit::count_lost_of_socket(sk.memory());
+        return None;
+    };
     let event = entry.as_mut_ptr();
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
-        let netns = sk.netns((&raw mut (*event).endpoints).cast());
-        endpoints(ctx, packet, netns, &raw mut (*event).endpoints);
+        let netns = sk.netns_of_any((&raw mut (*event).endpoints).cast());
+        let ends = Ends::of(ctx, packet);
+        ends.write(packet.direction, netns, &raw mut (*event).endpoints);
         (*event).seq = packet.seq;
-        let ack = ctx.skb.load::<u32>(packet.tcp_offset + 8).unwrap_or(0);
-        (*event).ack = if packet.flags & FLAG_ACK != 0 { u32::from_be(ack) } else { 0 };
+        (*event).ack = if packet.flags & FLAG_ACK != 0 { u32::from_be(ends.ack) } else { 0 };
         (*event).payload_bytes = packet.payload_bytes;
         (*event).family = packet.family;
         (*event).flags = packet.flags;
         (*event).direction = packet.direction;
         (*event).retransmit = 0;
-        (*event).sk_state = sk.state();
-        (*event).reserved = [0; 6];
+        (*event).sk_state = sk.state().into();
     }
     emit::submit(entry, Hook::Segments);
     Some(())

@@ -3,17 +3,21 @@
 //! After a packet that begins a message, up to `CAPTURE_BUDGET_BYTES` of that direction are captured whole;
 //! beyond that only the head of each packet, with its true length: bodies are counted, not copied.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     helpers::generated::{bpf_skb_load_bytes, bpf_tcp_sock},
     programs::SkBuffContext,
 };
 use aya_log_ebpf::warn;
-use tracer_common::{CAPTURE_BUDGET_BYTES, HEAD_BYTES, Hook, Kind, Payload, SENT, SLICE_BYTES};
+use tracer_common::{
+    CAPTURE_BUDGET_BYTES, Endpoints, HEAD_BYTES, Hook, Kind, Payload, SENT, SLICE_BYTES,
+};
 
 use crate::{
     emit::{self, Origin},
     maps::{CLASS_HTTP, CLASS_OTHER, CLASS_UNDECIDED, SocketMemory},
-    probes::packet::{self, Packet, PacketSocket},
+    probes::packet::{self, Ends, Packet, PacketSocket},
 };
 
 /// Slices of one packet at most: 64 KiB of budget.
@@ -22,8 +26,6 @@ const MAX_SLICES: usize = CAPTURE_BUDGET_BYTES as usize / SLICE_BYTES;
 const TRIES_NEW: u16 = 8;
 /// The same for a socket that was in the middle of something when the tracer came.
 const TRIES_OLD: u16 = 4096;
-/// TCP_LISTEN
-const STATE_LISTEN: u8 = 10;
 
 /// What a packet's first bytes look like.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -106,8 +108,8 @@ fn start_of(ctx: &SkBuffContext, packet: &Packet) -> Start {
     if packet.payload_bytes < 12 {
         return Start::Middle;
     }
-    let mut head = [0u8; 12];
-    // SAFETY: the helper copies 12 bytes of the packet to the stack, constant length.
+    let mut head = MaybeUninit::<[u8; 12]>::uninit();
+    // SAFETY: the helper copies 12 bytes of the packet to the stack, constant length, or clears them.
     let failed = unsafe {
         bpf_skb_load_bytes(
             ctx.skb.skb.cast(),
@@ -119,9 +121,11 @@ fn start_of(ctx: &SkBuffContext, packet: &Packet) -> Start {
     if failed != 0 {
         return Start::Middle;
     }
+    // SAFETY: filled by the helper.
+    let head = unsafe { head.assume_init_ref() };
     let word = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
     if word == u32::from_be_bytes(*b"HTTP") {
-        return response(&head);
+        return response(head);
     }
     if word == u32::from_be_bytes(*b"CONN") {
         return Start::Connect;
@@ -178,33 +182,50 @@ fn capture(ctx: &SkBuffContext, packet: &Packet, sk: PacketSocket, memory: &mut 
         cookie: packet::cookie_of(ctx),
         memory: &raw mut *memory,
     };
-    let slice = Slice { ctx, packet, sk, origin: &origin };
-    if wanted as usize <= 256 {
-        slice.emit::<256>(0, wanted);
-    } else if wanted as usize <= 1024 {
-        slice.emit::<1024>(0, wanted);
+    let slice = Slice { ctx, packet, sk_state: sk.state(), origin: &origin };
+    // Large slices bear their endpoints too: a second loop without them would double the verifier's work.
+    if is_nameless(slice.sk_state) || wanted > 1024 {
+        slice.emit_all(wanted, &Ends::of(ctx, packet), sk.netns());
+    } else if wanted <= 128 {
+        slice.emit::<(), 128>(0, wanted, None);
+    } else if wanted <= 256 {
+        slice.emit::<(), 256>(0, wanted, None);
     } else {
-        slice.emit_all(wanted);
+        slice.emit::<(), 1024>(0, wanted, None);
     }
+}
+
+/// Whether the socket of a packet in this state may be another than the connection's own, so that its cookie names
+/// nothing: a listener, a control socket, or one that is still being born.
+#[inline(always)]
+fn is_nameless(sk_state: u8) -> bool {
+    const ESTABLISHED: u8 = 1;
+    const FIN_WAIT1: u8 = 4;
+    const FIN_WAIT2: u8 = 5;
+    const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
+    const CLOSING: u8 = 11;
+    !matches!(sk_state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING)
 }
 
 struct Slice<'a> {
     ctx: &'a SkBuffContext,
     packet: &'a Packet,
-    sk: PacketSocket,
+    sk_state: u8,
     origin: &'a Origin,
 }
 
-/// A payload event with room for `N` bytes, a power of two.
+/// A payload event with room for `N` bytes, a power of two. `E` is `Endpoints` where they are told, else `()`.
 #[repr(C)]
-struct Room<const N: usize> {
+struct Room<E, const N: usize> {
     event: Payload,
+    endpoints: E,
     bytes: [u8; N],
 }
 
 impl Slice<'_> {
     #[inline(always)]
-    fn emit_all(&self, wanted: u32) {
+    fn emit_all(&self, wanted: u32, ends: &Ends, netns: u32) {
         let mut offset = 0u32;
         for _ in 0..MAX_SLICES {
             if offset >= wanted {
@@ -212,14 +233,19 @@ impl Slice<'_> {
             }
             let left = wanted - offset;
             let take = if left > SLICE_BYTES as u32 { SLICE_BYTES as u32 } else { left };
-            self.emit::<SLICE_BYTES>(offset, take);
+            self.emit::<Endpoints, SLICE_BYTES>(offset, take, Some((ends, netns)));
             offset += SLICE_BYTES as u32;
         }
     }
 
     #[inline(always)]
-    fn emit<const N: usize>(&self, offset_bytes: u32, wanted: u32) -> Option<()> {
-        let mut entry = emit::reserve_payload::<Room<N>>(self.origin)?;
+    fn emit<E: 'static, const N: usize>(
+        &self,
+        offset_bytes: u32,
+        wanted: u32,
+        named: Option<(&Ends, u32)>,
+    ) -> Option<()> {
+        let mut entry = emit::reserve_payload::<Room<E, N>>(self.origin)?;
         let room = entry.as_mut_ptr();
         // The verifier must see 1..=N on the very register it passes (6.1 insists on both bounds): the volatile
         // read hides from the compiler that the mask changes nothing.
@@ -228,14 +254,9 @@ impl Slice<'_> {
         let length = (hidden.wrapping_sub(1) & (N as u32 - 1)) + 1;
         // SAFETY: ring memory of this event, ours until it is submitted; the helper writes at most N bytes.
         unsafe {
-            let sk_state = self.sk.state();
-            // With a listener the cookie is not the connection's: the tuple and its namespace name it.
-            let netns = if sk_state == STATE_LISTEN {
-                self.sk.netns((&raw mut (*room).event.endpoints).cast())
-            } else {
-                0
-            };
-            packet::endpoints(self.ctx, self.packet, netns, &raw mut (*room).event.endpoints);
+            if let Some((ends, netns)) = named {
+                ends.write(self.packet.direction, netns, (&raw mut (*room).endpoints).cast());
+            }
             let failed = bpf_skb_load_bytes(
                 self.ctx.skb.skb.cast(),
                 self.packet.payload_offset as u32 + offset_bytes,
@@ -248,8 +269,8 @@ impl Slice<'_> {
             (*room).event.captured_bytes = if failed == 0 { length } else { 0 };
             (*room).event.family = self.packet.family;
             (*room).event.direction = self.packet.direction;
-            (*room).event.sk_state = sk_state;
-            (*room).event.reserved = [0; 4];
+            (*room).event.sk_state = self.sk_state;
+            (*room).event.has_endpoints = named.is_some().into();
         }
         emit::submit(entry, Hook::Payload);
         Some(())

@@ -5,7 +5,7 @@ use tracer_common::{Hook, Kind, RECEIVED, Reset, SENT};
 
 use crate::{
     emit::{self, Origin},
-    kernel::Sock,
+    socket::{Sock, SockCommon as _, SockCopy},
 };
 
 /// `TP_PROTO(const struct sock *sk, const struct sk_buff *skb, ...)`; `sk` is null where no socket was found.
@@ -14,7 +14,7 @@ pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
     let sk: *const u8 = ctx.arg(0);
     if !sk.is_null() {
         // A timewait socket may be behind the pointer: its cookie is read, never made.
-        let sk = Sock(sk);
+        let sk = &SockCopy::of(sk);
         tell(sk, sk.stored_cookie(), SENT);
     }
     0
@@ -23,13 +23,14 @@ pub fn tcp_send_reset(ctx: BtfTracePointContext) -> i32 {
 /// `TP_PROTO(struct sock *sk)`: a reset ends this socket, sent by the other end or due for data it refused.
 #[btf_tracepoint(function = "tcp_receive_reset")]
 pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock(ctx.arg::<*const u8>(0));
-    tell(sk, sk.cookie(), RECEIVED);
+    // SAFETY: declared as `struct sock *`; only full sockets take a reset in.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
+    tell(&SockCopy::of(sk.address()), sk.cookie(), RECEIVED);
     0
 }
 
 #[inline(always)]
-fn tell(sk: Sock, cookie: u64, direction: u8) {
+fn tell(sk: &SockCopy, cookie: u64, direction: u8) {
     let origin =
         Origin { hook: Hook::Reset, kind: Kind::Reset, cookie, memory: core::ptr::null_mut() };
     let Some(mut entry) = emit::reserve::<Reset>(&origin) else { return };
@@ -38,7 +39,7 @@ fn tell(sk: Sock, cookie: u64, direction: u8) {
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
-        (*event).skaddr = sk.address();
+        (*event).skaddr = sk.address() as u64;
         (*event).reason = 0;
         (*event).family = family;
         (*event).direction = direction;

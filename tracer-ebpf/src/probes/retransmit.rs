@@ -5,8 +5,9 @@ use tracer_common::{Hook, Kind, SENT, Segment};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{Sock, offset, read},
+    kernel::{offset, read},
     maps::SocketMemory,
+    socket::{Sock, SockCommon as _, SockCopy},
 };
 
 const FLAGS_SYN_ACK: u8 = 0x12;
@@ -15,7 +16,8 @@ const FLAGS_SYN_FIN: u8 = 0x03;
 /// `TP_PROTO(const struct sock *sk, const struct sk_buff *skb, ...)`
 #[btf_tracepoint(function = "tcp_retransmit_skb")]
 pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock(ctx.arg::<*const u8>(0));
+    // SAFETY: declared as `const struct sock *`; only full sockets send data again.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
     let control = ctx.arg::<*const u8>(1).wrapping_add(offset!(skb_cb));
     let flags: u8 = read(control, offset!(cb_tcp_flags));
     let seq: u32 = read(control, offset!(cb_seq));
@@ -23,24 +25,26 @@ pub fn tcp_retransmit_skb(ctx: BtfTracePointContext) -> i32 {
     // SYN and FIN each take a sequence number of their own (RFC 9293 section 3.4).
     let payload_bytes =
         end_seq.wrapping_sub(seq).wrapping_sub((flags & FLAGS_SYN_FIN).count_ones());
-    tell(sk, sk, sk.cookie(), sk.memory(), seq, payload_bytes, flags);
+    let named = &SockCopy::of(sk.address());
+    tell(sk.state(), named, sk.cookie(), sk.memory(), seq, payload_bytes, flags);
     0
 }
 
 /// `TP_PROTO(const struct sock *sk, const struct request_sock *req)`: `sk` is the listener.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
 pub fn tcp_retransmit_synack(ctx: BtfTracePointContext) -> i32 {
-    let request = Sock(ctx.arg::<*const u8>(1));
-    let seq: u32 = read(request.0, offset!(req_snt_isn));
-    let listener = Sock(ctx.arg::<*const u8>(0));
-    tell(listener, request, 0, core::ptr::null_mut(), seq, 0, FLAGS_SYN_ACK);
+    let request = &SockCopy::of(ctx.arg(1));
+    let seq: u32 = read(request.address(), offset!(req_snt_isn));
+    // SAFETY: declared as `const struct sock *`.
+    let listener = unsafe { Sock::new(ctx.arg(0)) };
+    tell(listener.state(), request, 0, core::ptr::null_mut(), seq, 0, FLAGS_SYN_ACK);
     0
 }
 
 #[inline(always)]
 fn tell(
-    sk: Sock,
-    named: Sock,
+    sk_state: u8,
+    named: &SockCopy,
     cookie: u64,
     memory: *mut SocketMemory,
     seq: u32,
@@ -61,8 +65,7 @@ fn tell(
         (*event).flags = flags;
         (*event).direction = SENT;
         (*event).retransmit = 1;
-        (*event).sk_state = sk.state();
-        (*event).reserved = [0; 6];
+        (*event).sk_state = sk_state.into();
     }
     emit::submit(entry, Hook::Retransmit);
 }

@@ -8,7 +8,8 @@ use tracer_common::{Hook, Kind, State};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{self, Sock, offset, read},
+    kernel::{self, offset},
+    socket::{Sock, SockCommon as _, TcpSock},
 };
 
 const SYN_SENT: u8 = 2;
@@ -16,24 +17,27 @@ const SYN_SENT: u8 = 2;
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
 #[btf_tracepoint(function = "inet_sock_set_state")]
 pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
-    let sk = Sock(ctx.arg::<*const u8>(0));
+    // SAFETY: declared as `const struct sock *`; only full sockets change state here.
+    let sk = unsafe { Sock::new(ctx.arg(0)) };
     let old_state = ctx.arg::<i32>(1) as u8;
     let new_state = ctx.arg::<i32>(2) as u8;
     // MPTCP subflows "change" to the state they are in; its own socket (protocol 262) doubles the subflow's life.
-    if old_state != new_state && sk.is_tcp() {
-        tell(sk, old_state, new_state);
+    if old_state != new_state
+        && let Some(tcp) = sk.tcp()
+    {
+        tell(sk, tcp, old_state, new_state);
     }
     0
 }
 
 #[inline(always)]
-fn tell(sk: Sock, old_state: u8, new_state: u8) {
-    let mut origin =
-        Origin { hook: Hook::State, kind: Kind::State, cookie: sk.cookie(), memory: sk.memory() };
+fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
+    // Who connects is told with the change itself: remembered, so that the first send is not told as another's.
+    let memory = if new_state == SYN_SENT { sk.memory_or_new() } else { sk.memory() };
+    let origin = Origin { hook: Hook::State, kind: Kind::State, cookie: sk.cookie(), memory };
     let Some(mut entry) = emit::reserve::<State>(&origin) else {
-        if origin.memory.is_null() {
-            origin.memory = sk.memory_or_new();
-            emit::count_lost_of_socket(origin.memory);
+        if memory.is_null() {
+            emit::count_lost_of_socket(sk.memory_or_new());
         }
         return;
     };
@@ -45,28 +49,30 @@ fn tell(sk: Sock, old_state: u8, new_state: u8) {
         // skc_num is already 0 in `* -> CLOSE` of a socket whose port was not bound by hand; inet_sport is right.
         // In `CLOSE -> SYN_SENT` it is the other way round: inet_sport may be that of the socket's life before.
         if new_state != SYN_SENT {
-            (*event).endpoints.local_port = u16::from_be(read(sk.0, offset!(inet_sport)));
+            (*event).endpoints.local_port = tcp.source_port();
         }
         if is_owners_doing(old_state, new_state)
             && (new_state == SYN_SENT || !kernel::is_kernel_thread())
         {
             kernel::current_task(&raw mut (*event).task);
+            if new_state == SYN_SENT && !memory.is_null() {
+                (*memory).owner_pid = (*event).task.pid;
+            }
         } else {
             kernel::no_task(&raw mut (*event).task);
         }
-        (*event).skaddr = sk.address();
-        (*event).bytes_sent = read(sk.0, offset!(tcp_bytes_sent));
-        (*event).bytes_retrans = read(sk.0, offset!(tcp_bytes_retrans));
-        (*event).bytes_received = read(sk.0, offset!(tcp_bytes_received));
-        (*event).total_retrans = read(sk.0, offset!(tcp_total_retrans));
-        (*event).srtt_us_8 = read(sk.0, offset!(tcp_srtt_us));
-        (*event).sk_err = read(sk.0, offset!(sk_err));
+        (*event).skaddr = sk.address() as u64;
+        (*event).bytes_sent = tcp.member(offset!(tcp_bytes_sent));
+        (*event).bytes_retrans = tcp.member(offset!(tcp_bytes_retrans));
+        (*event).bytes_received = tcp.member(offset!(tcp_bytes_received));
+        (*event).total_retrans = tcp.member(offset!(tcp_total_retrans));
+        (*event).srtt_us_8 = tcp.member(offset!(tcp_srtt_us));
+        (*event).sk_err = tcp.member(offset!(sk_err));
         (*event).family = family;
         (*event).old_state = old_state;
         (*event).new_state = new_state;
         (*event).fin_received = sk.has_flag(offset!(sock_done)).into();
         (*event).orphan = sk.has_flag(offset!(sock_dead)).into();
-        (*event).reserved = [0; 6];
     }
     emit::submit(entry, Hook::State);
 }

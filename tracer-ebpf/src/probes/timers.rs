@@ -1,51 +1,55 @@
 //! Timers of timewait and request sockets: the only tracepoints that tell of TIME_WAIT, of an orphan's
 //! FIN_WAIT2 and of a SYN's arrival.
 //!
-//! These three fire for every timer of the host: what is not ours leaves after one read and two compares.
+//! These three fire for every timer of the host: what is not ours leaves after one load and two compares.
 
-use aya_ebpf::{macros::raw_tracepoint, programs::RawTracePointContext};
+use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
 use tracer_common::{Hook, Kind, Timer, TimerOf, TimerOp};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{Sock, offset, read},
+    kernel::{load, offset},
+    socket::{SockCommon as _, SockCopy},
 };
 
 /// `TP_PROTO(struct timer_list *timer, ...)`: armed.
-#[raw_tracepoint(tracepoint = "timer_start")]
-pub fn timer_start(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "timer_start")]
+pub fn timer_start(ctx: BtfTracePointContext) -> i32 {
     look(&ctx, TimerOp::Start)
 }
 
 /// `TP_PROTO(struct timer_list *timer)`: off the wheel; also just before every expiry and re-arm.
-#[raw_tracepoint(tracepoint = "timer_cancel")]
-pub fn timer_cancel(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "timer_cancel")]
+pub fn timer_cancel(ctx: BtfTracePointContext) -> i32 {
     look(&ctx, TimerOp::Cancel)
 }
 
 /// `TP_PROTO(struct timer_list *timer, unsigned long baseclk)`: its handler runs.
-#[raw_tracepoint(tracepoint = "timer_expire_entry")]
-pub fn timer_expire_entry(ctx: RawTracePointContext) -> i32 {
+#[btf_tracepoint(function = "timer_expire_entry")]
+pub fn timer_expire_entry(ctx: BtfTracePointContext) -> i32 {
     look(&ctx, TimerOp::Expire)
 }
 
 #[inline(always)]
-fn look(ctx: &RawTracePointContext, op: TimerOp) -> i32 {
+fn look(ctx: &BtfTracePointContext, op: TimerOp) -> i32 {
     let timer: *const u8 = ctx.arg(0);
-    let function: usize = read(timer, offset!(timer_function));
+    // SAFETY: declared as `struct timer_list *`.
+    let function: usize = unsafe { load(timer, offset!(timer_function)) };
+    // A handler is 0 where its address is not known, and so is the function of a timer that was shut down.
     if function == 0 {
         return 0;
     }
     if function == offset!(tw_timer_handler) {
-        tell(Sock(timer.wrapping_sub(offset!(tw_timer))), TimerOf::TimeWait, op);
+        tell(timer.wrapping_sub(offset!(tw_timer)), TimerOf::TimeWait, op);
     } else if function == offset!(reqsk_timer_handler) {
-        tell(Sock(timer.wrapping_sub(offset!(rsk_timer))), TimerOf::Request, op);
+        tell(timer.wrapping_sub(offset!(rsk_timer)), TimerOf::Request, op);
     }
     0
 }
 
 #[inline(always)]
-fn tell(sk: Sock, of: TimerOf, op: TimerOp) {
+fn tell(address: *const u8, of: TimerOf, op: TimerOp) {
+    let sk = &SockCopy::of(address);
     let origin = Origin {
         hook: Hook::Timers,
         kind: Kind::Timer,
@@ -58,15 +62,14 @@ fn tell(sk: Sock, of: TimerOf, op: TimerOp) {
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
-        (*event).skaddr = sk.address();
+        (*event).skaddr = address as u64;
         (*event).family = family;
         (*event).op = op as u8;
         (*event).of = of as u8;
         (*event).substate = match of {
-            TimerOf::TimeWait => read(sk.0, offset!(tw_substate)),
+            TimerOf::TimeWait => sk.member::<u8>(offset!(tw_substate)).into(),
             TimerOf::Request => 0,
         };
-        (*event).reserved = [0; 3];
     }
     emit::submit(entry, Hook::Timers);
 }

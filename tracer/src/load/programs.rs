@@ -3,8 +3,7 @@
 use std::fs::File;
 
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, RawTracePoint,
-    TracePoint,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, TracePoint,
 };
 use aya::{Btf, Ebpf};
 use thiserror::Error;
@@ -102,7 +101,6 @@ impl Default for Groups {
 #[derive(Clone, Copy, Debug)]
 enum Attach {
     BtfTracepoint(&'static str),
-    RawTracepoint(&'static str),
     Tracepoint(&'static str, &'static str),
     Cgroup(CgroupSkbAttachType),
 }
@@ -129,10 +127,6 @@ const fn tp_btf(name: &'static str, group: Group) -> Program {
     Program { name, group, attach: Attach::BtfTracepoint(name) }
 }
 
-const fn raw(name: &'static str, group: Group) -> Program {
-    Program { name, group, attach: Attach::RawTracepoint(name) }
-}
-
 const fn syscall(name: &'static str) -> Program {
     Program { name, group: Group::Owner, attach: Attach::Tracepoint("syscalls", name) }
 }
@@ -144,9 +138,9 @@ const fn cgroup(name: &'static str, way: CgroupSkbAttachType) -> Program {
 /// Every program, in the order in which they are attached.
 pub const PROGRAMS: [Program; 16] = [
     tp_btf("inet_sock_set_state", Group::State),
-    raw("timer_start", Group::Timers),
-    raw("timer_cancel", Group::Timers),
-    raw("timer_expire_entry", Group::Timers),
+    tp_btf("timer_start", Group::Timers),
+    tp_btf("timer_cancel", Group::Timers),
+    tp_btf("timer_expire_entry", Group::Timers),
     cgroup("cgroup_ingress", CgroupSkbAttachType::Ingress),
     cgroup("cgroup_egress", CgroupSkbAttachType::Egress),
     tp_btf("sock_send_length", Group::Owner),
@@ -206,11 +200,6 @@ pub fn attach(
             let found: &mut BtfTracePoint = found.try_into()?;
             found.load(name, btf)?;
             found.attach()?;
-        }
-        Attach::RawTracepoint(name) => {
-            let found: &mut RawTracePoint = found.try_into()?;
-            found.load()?;
-            found.attach(name)?;
         }
         Attach::Tracepoint(category, name) => {
             let found: &mut TracePoint = found.try_into()?;
