@@ -233,7 +233,6 @@ impl<'a> Life<'a> {
             new_state: to as u8,
             fin_received: end.fin_received.into(),
             orphan: is_orphan.into(),
-            reserved: [0; 6],
         };
         self.tape.push(at_ns, &event);
     }
@@ -257,8 +256,7 @@ impl<'a> Life<'a> {
                 flags: bits,
                 direction,
                 retransmit: 0,
-                sk_state: end.state as u8,
-                reserved: [0; 6],
+                sk_state: (end.state as u8).into(),
             };
             self.tape.push(at_ns, &event);
         }
@@ -281,8 +279,6 @@ impl<'a> Life<'a> {
         let end = self.end(side);
         let mut event = Payload {
             header: header(at_ns, end.packet_cookie(), Kind::Payload, Hook::Payload),
-            // The cookie names the socket: the namespace is not read.
-            endpoints: Endpoints { netns: 0, ..self.endpoints(side) },
             seq,
             packet_bytes: bytes.len() as u32,
             offset_bytes: 0,
@@ -290,7 +286,8 @@ impl<'a> Life<'a> {
             family: AF_INET,
             direction,
             sk_state: end.state as u8,
-            reserved: [0; 4],
+            // The cookie names the socket.
+            has_endpoints: 0,
         };
         for slice in bytes.chunks(SLICE_BYTES) {
             event.captured_bytes = slice.len() as u32;
@@ -337,8 +334,7 @@ impl<'a> Life<'a> {
             family: AF_INET,
             op: op as u8,
             of: of as u8,
-            substate: if of == TimerOf::TimeWait { TcpState::TimeWait as u8 } else { 0 },
-            reserved: [0; 3],
+            substate: if of == TimerOf::TimeWait { (TcpState::TimeWait as u8).into() } else { 0 },
         };
         self.tape.push(at_ns, &event);
     }

@@ -11,5 +11,5 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     let options = args.trace.options(!filter.is_all());
     let mut recorder = Recorder::new(&args.output, existing, filter);
     let until = Until { duration: args.trace.duration };
-    trace::runtime()?.block_on(trace::run(options, until, &mut recorder))
+    trace::own_thread()?.block_on(trace::run(options, until, &mut recorder))
 }

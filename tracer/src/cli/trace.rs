@@ -11,8 +11,8 @@ use crate::pipeline::{Options, Pipeline, Progress};
 
 /// Between looks under load: at 20,000 connections a second the rings fill to a few percent in it.
 const BUSY: Duration = Duration::from_millis(5);
-/// Between looks at an idle host at most: a person does not see the difference.
-const IDLE: Duration = Duration::from_millis(40);
+/// Between looks at an idle host at most: a person hardly sees the difference.
+const IDLE: Duration = Duration::from_millis(80);
 
 /// Where the found goes.
 pub(super) trait Sink {
@@ -130,7 +130,16 @@ pub(super) fn until_signalled(
     result
 }
 
-/// A runtime for the commands that trace.
+/// A runtime of this one thread, for the commands that only trace: a second one that is woken for each pause doubles
+/// what an idle host costs.
+pub(super) fn own_thread() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the asynchronous runtime")
+}
+
+/// A runtime with a thread for what goes on beside the command itself.
 pub(super) fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

@@ -14,7 +14,7 @@ pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<(
     let mut sink = open(args.output, filter, level)?;
     let options = args.trace.options(sink.tell_changed);
     let until = Until { duration: args.trace.duration };
-    trace::runtime()?.block_on(trace::run(options, until, sink.sink.as_mut()))
+    trace::own_thread()?.block_on(trace::run(options, until, sink.sink.as_mut()))
 }
 
 /// A sink that shows what happens, and whether it wants to hear of connections as they change.

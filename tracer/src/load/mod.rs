@@ -1,5 +1,6 @@
 //! Brings the programs into the kernel: offsets from BTF, rings sized, every hook attached that can be.
 
+mod attach;
 pub mod cgroup;
 pub mod health;
 pub mod host;
@@ -10,17 +11,20 @@ pub mod programs;
 pub mod tracefs;
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
+use std::panic::resume_unwind;
+use std::thread;
 
 use aya::maps::{Map, MapData, PerCpuArray};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
 use tracer_common::{Hook, HookCounters, KernelLayout};
 
+use self::attach::Hooks;
 use self::cgroup::CgroupRoot;
-use self::health::{Health, ProgramHealth};
+use self::health::Health;
 use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
-use self::programs::{Group, Groups, PROGRAMS, Program};
+use self::programs::{Group, Groups, PROGRAMS};
 use crate::ring::{self, SharedRing};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -171,10 +175,15 @@ impl Counters {
 /// When states cannot be traced; any other hook that is refused is told in [`Loaded::health`].
 pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
     check_privileges()?;
-    let offsets = Offsets::of_running_kernel()?;
-    let handlers = kallsyms::timer_handlers();
+    let (handlers, offsets, btf) = thread::scope(|scope| {
+        // Each takes its time, and none needs another.
+        let handlers = scope.spawn(kallsyms::timer_handlers);
+        let (offsets, btf) = (Offsets::of_running_kernel(), Btf::from_sys_fs());
+        let handlers = handlers.join().unwrap_or_else(|panic| resume_unwind(panic));
+        (handlers, offsets, btf)
+    });
+    let (offsets, btf) = (offsets?, btf?);
     let layout = Layout(layout(&offsets, handlers.as_ref().ok()));
-    let btf = Btf::from_sys_fs()?;
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("LAYOUT", &layout, true)
@@ -222,53 +231,6 @@ fn diagnostics(ebpf: &mut Ebpf) -> Option<aya_log::EbpfLogger<&'static dyn log::
             log::warn!("diagnostics of the kernel side are not available: {error}");
             None
         }
-    }
-}
-
-/// What decides which programs are attached.
-struct Hooks<'a> {
-    wanted: Groups,
-    /// The cgroup v2 root, or why there is none.
-    cgroup: Result<&'a std::fs::File, String>,
-    /// Whether the handlers of the timers are known.
-    timers: Result<(), String>,
-}
-
-impl Hooks<'_> {
-    fn attach_all(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<Health, LoadError> {
-        let mut health = Health::default();
-        for program in &PROGRAMS {
-            let refused = self.attach(ebpf, program, btf);
-            if program.group == Group::State
-                && let Some(why) = refused
-            {
-                return Err(LoadError::State(why));
-            }
-            let (name, group) = (program.name, program.group);
-            health.programs.push(ProgramHealth { name, group, refused });
-        }
-        Ok(health)
-    }
-
-    /// Attaches one program; says why not.
-    fn attach(&self, ebpf: &mut Ebpf, program: &Program, btf: &Btf) -> Option<String> {
-        if !self.wanted.contains(program.group) {
-            return Some("not asked for".to_owned());
-        }
-        match &self.timers {
-            Err(why) if program.group == Group::Timers => return Some(why.clone()),
-            _ => {}
-        }
-        let cgroup = self.cgroup.as_ref().map_err(String::as_str).copied();
-        let attached = if program.needs_tracefs() {
-            tracefs::with(|| programs::attach(ebpf, program, btf, cgroup))
-        } else {
-            programs::attach(ebpf, program, btf, cgroup)
-        };
-        let error = attached.err()?;
-        // The verifier's whole log, for those who mend the program.
-        log::debug!("{} is not attached: {error:?}", program.name);
-        Some(error.to_string())
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fs::File;
 
+use aya::Btf;
 use aya::programs::{
-    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, ProgramError, TracePoint,
+    BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program as Loadable,
+    ProgramError, TracePoint,
 };
-use aya::{Btf, Ebpf};
 use thiserror::Error;
 
 /// A group of programs that tell one kind of thing together.
@@ -184,32 +185,49 @@ fn first_line(text: &str) -> String {
     text.lines().next().unwrap_or_default().trim().to_owned()
 }
 
-/// Loads and attaches `program`.
+/// Loads `program` into the kernel.
 ///
 /// # Errors
-/// [`AttachError`], which says what is missing or what the kernel said.
-pub fn attach(
-    ebpf: &mut Ebpf,
-    program: &Program,
-    btf: &Btf,
-    cgroup: Result<&File, &str>,
-) -> Result<(), AttachError> {
-    let found = ebpf.program_mut(program.name).ok_or(AttachError::Missing)?;
+/// [`AttachError`], which says what the kernel said.
+pub fn load(found: &mut Loadable, program: &Program, btf: &Btf) -> Result<(), AttachError> {
     match program.attach {
         Attach::BtfTracepoint(name) => {
             let found: &mut BtfTracePoint = found.try_into()?;
             found.load(name, btf)?;
+        }
+        Attach::Tracepoint(..) => {
+            let found: &mut TracePoint = found.try_into()?;
+            found.load()?;
+        }
+        Attach::Cgroup(_) => {
+            let found: &mut CgroupSkb = found.try_into()?;
+            found.load()?;
+        }
+    }
+    Ok(())
+}
+
+/// Attaches `program`, which is loaded.
+///
+/// # Errors
+/// [`AttachError`], which says what is missing or what the kernel said.
+pub fn attach(
+    found: &mut Loadable,
+    program: &Program,
+    cgroup: Result<&File, &str>,
+) -> Result<(), AttachError> {
+    match program.attach {
+        Attach::BtfTracepoint(_) => {
+            let found: &mut BtfTracePoint = found.try_into()?;
             found.attach()?;
         }
         Attach::Tracepoint(category, name) => {
             let found: &mut TracePoint = found.try_into()?;
-            found.load()?;
             found.attach(category, name)?;
         }
         Attach::Cgroup(way) => {
             let directory = cgroup.map_err(|why| AttachError::Needs(why.to_owned()))?;
             let found: &mut CgroupSkb = found.try_into()?;
-            found.load()?;
             // Flags 0: bpf_link_create refuses ALLOW_MULTI with EINVAL, and links stack by nature.
             found.attach(directory, way, CgroupAttachMode::Single)?;
         }
