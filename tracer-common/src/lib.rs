@@ -287,7 +287,7 @@ wire!(
         direction: u8,
         /// sk_state, as in [`Segment`].
         sk_state: u8,
-        /// 1 when [`Endpoints`] follow: where the cookie may not be the connection's own.
+        /// 1 when [`Endpoints`] follow: where the cookie may not be the connection's own, and with large slices.
         has_endpoints: u32,
     }
 );
