@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::trace::Sink;
+use anyhow::Context as _;
+
+use super::trace::{self, Sink};
 use crate::engine::Output;
 use crate::filter::{Filter, Selector};
 use crate::pipeline::Pipeline;
@@ -110,6 +112,7 @@ fn write_line(
 
 impl Sink for Lines {
     fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
+        trace::end_at_once_when_told_twice().context("cannot listen for signals")?;
         let host = Record::Host(pipeline.host());
         write_line(&mut self.out, self.form, self.colours, &host, None)?;
         self.out.flush()?;

@@ -1,8 +1,12 @@
 //! The loop of every command that traces: polls, hands what it found to sinks, stops when asked.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
@@ -111,6 +115,18 @@ impl Stop {
             _ = self.terminate.recv() => true,
         }
     }
+}
+
+/// From now on a second SIGINT or SIGTERM ends the program at once, with status 1: the first one is not heeded while a
+/// write waits for a reader that never comes. Not for the live view, which has a terminal to restore.
+pub(super) fn end_at_once_when_told_twice() -> std::io::Result<()> {
+    let told = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal only sets what the second one finds.
+        flag::register_conditional_shutdown(signal, 1, Arc::clone(&told))?;
+        flag::register(signal, Arc::clone(&told))?;
+    }
+    Ok(())
 }
 
 /// Does `work` until it is done or a signal ends it, which is no failure: what was written until then stays.

@@ -16,7 +16,7 @@ mod support;
 use std::collections::HashMap;
 use std::io::Read;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ use support::netns::Namespace;
 use support::records::Line;
 use support::tracing::Tracing;
 use support::witness::Witness;
-use support::{actor, environment};
+use support::{actor, environment, wait_until};
 
 const CONNECTIONS: u64 = 2000;
 /// SYN, SYN+ACK and two FINs, each seen at both ends.
@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         trial("recorded_and_lost_are_what_happened", recorded_and_lost),
         trial("a_life_that_misses_something_says_so", gaps_are_told),
         trial("hooks_that_nobody_asked_for_are_left_out_and_said_to_be", states_alone),
+        trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
     ];
     // One after the other: each would be the other's noise.
     let arguments = Arguments { test_threads: Some(1), ..arguments };
@@ -230,4 +231,37 @@ fn states_alone() -> Result<(), String> {
         return Err(format!("said: {said}; {lives:?}"));
     }
     Ok(())
+}
+
+/// Lines that nobody reads fill the pipe; the write then waits for ever, and the second signal ends it.
+fn told_twice() -> Result<(), String> {
+    use nix::sys::signal::{Signal, kill};
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let mut child = Command::new(environment::tracer())
+        .args(["watch", "--json"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    // The first line says that its hooks are attached.
+    stdout.read_exact(&mut [0]).map_err(|e| e.to_string())?;
+    make_connections(&namespace);
+    let wchan = format!("/proc/{}/wchan", child.id());
+    let waits = || std::fs::read_to_string(&wchan).is_ok_and(|at| at.contains("pipe_write"));
+    let stuck = wait_until(Duration::from_secs(30), waits);
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    // Two of one kind could become one on their way.
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        kill(pid, signal).map_err(|e| e.to_string())?;
+    }
+    let over = wait_until(Duration::from_secs(10), || child.try_wait().is_ok_and(|s| s.is_some()));
+    if !over {
+        child.kill().map_err(|e| e.to_string())?;
+    }
+    let status = child.wait().map_err(|e| e.to_string())?;
+    if stuck && over && status.code() == Some(1) {
+        Ok(())
+    } else {
+        Err(format!("waited in the write: {stuck}; ended by two signals: {over}; {status}"))
+    }
 }
