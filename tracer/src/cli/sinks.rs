@@ -15,7 +15,7 @@ use crate::filter::{Filter, Selector};
 use crate::pipeline::Pipeline;
 use crate::plain;
 use crate::record::{ConnId, Connection, Record};
-use crate::recording::{self, Existing, Totals, Writer};
+use crate::recording::{self, Behind, Existing, Totals, Writer};
 
 /// Records that pass a filter, each with its connection as far as it is known.
 pub(super) struct Selected {
@@ -139,7 +139,7 @@ pub(super) struct Recorder {
     path: PathBuf,
     existing: Existing,
     selected: Selected,
-    writer: Option<Writer<File>>,
+    writer: Option<Writer<Behind<File>>>,
     /// Progress on stderr, where a person sees it.
     progress: Option<Instant>,
 }
@@ -175,7 +175,7 @@ fn summary(totals: &Totals, lost: u64) -> String {
 impl Sink for Recorder {
     fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let file = recording::create(&self.path, self.existing)?;
-        self.writer = Some(Writer::new(file, &pipeline.host(), pipeline.now())?);
+        self.writer = Some(Writer::new(Behind::new(file), &pipeline.host(), pipeline.now())?);
         Ok(())
     }
 

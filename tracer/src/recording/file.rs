@@ -22,6 +22,11 @@ pub trait Sink: Write {
     fn sync(&mut self) -> io::Result<()> {
         self.flush()
     }
+
+    /// How many of the bytes `handed_over` are kept, in whole blocks, after an error.
+    fn whole_bytes(&self, handed_over: u64) -> u64 {
+        handed_over
+    }
 }
 
 impl Sink for File {

@@ -5,6 +5,7 @@
 //! readable, and behind a damaged place reading goes on at the next whole block. The reader says exactly
 //! what it could not read ([`Report`]).
 
+mod behind;
 mod error;
 mod file;
 mod frame;
@@ -17,6 +18,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use behind::Behind;
 pub use error::{ReadError, WriteError};
 pub use file::{Existing, Sink, create};
 pub use reader::Reader;

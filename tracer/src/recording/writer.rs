@@ -144,7 +144,9 @@ impl<S: Sink> Writer<S> {
         let totals = postcard::to_stdvec(&self.totals).unwrap_or_default();
         self.build_block(BlockKind::End, &totals, 0, (Timestamp(0), Timestamp(0)))?;
         self.put_block()?;
-        self.sink.sync().map_err(|e| WriteError::writing(e, self.whole_bytes))?;
+        if let Err(e) = self.sink.sync() {
+            return Err(WriteError::writing(e, self.sink.whole_bytes(self.whole_bytes)));
+        }
         Ok((self.totals, self.sink))
     }
 
@@ -221,7 +223,7 @@ impl<S: Sink> Writer<S> {
             if let Err(cut) = self.sink.cut_back(self.whole_bytes) {
                 log::warn!("cannot cut an unfinished block off the recording: {cut}");
             }
-            return Err(WriteError::writing(e, self.whole_bytes));
+            return Err(WriteError::writing(e, self.sink.whole_bytes(self.whole_bytes)));
         }
         self.whole_bytes += self.block.len() as u64;
         Ok(())
