@@ -1,7 +1,7 @@
 //! Events of several rings in one order.
 //!
-//! A stamp is taken just before its event gets its place, so an event from before the look may still be on its way:
-//! what is younger than [`SETTLE_NS`] waits for the next look.
+//! An event is stamped once it has its place and seen once it is submitted, so one from before the look may still be
+//! on its way: what is younger than [`SETTLE_NS`] waits for the next look.
 
 use super::Source;
 use crate::decode::peek_at_ns;
