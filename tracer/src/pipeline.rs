@@ -65,6 +65,8 @@ pub struct Progress {
     pub events: usize,
     /// Whether none were left because there were too many for one look.
     pub caught_up: bool,
+    /// Whether everything up to the moment asked for is taken in: nothing that old was still being written.
+    pub is_whole: bool,
 }
 
 /// A running trace.
@@ -204,7 +206,7 @@ impl Pipeline {
         loop {
             let progress = self.step(until_ns, out);
             events += progress.events;
-            if progress.caught_up {
+            if progress.is_whole {
                 return Progress { events, ..progress };
             }
         }
@@ -257,7 +259,7 @@ impl Pipeline {
             loaded, merger, engine, anchor, malformed, processes, next_expiry_ns, ..
         } = self;
         let rings: &mut [&mut dyn Source] = &mut [&mut loaded.events, &mut loaded.payloads];
-        let caught_up = merger.take_until(rings, until_ns, |bytes| {
+        let taken = merger.take_until(rings, until_ns, |bytes| {
             events += 1;
             // Time passes between events too: what was long due before this one is settled first.
             if let Some(at_ns) = peek_at_ns(bytes).filter(|at_ns| *at_ns >= *next_expiry_ns) {
@@ -284,9 +286,7 @@ impl Pipeline {
             }
         });
         self.seen += events as u64;
-        if caught_up {
-            self.engine.expire(self.anchor.at(until_ns));
-        }
+        self.engine.expire(self.anchor.at(taken.reached_ns));
         self.engine.drain_into(out);
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);
@@ -296,7 +296,7 @@ impl Pipeline {
                 diagnostics.flush();
             }
         }
-        Progress { events, caught_up }
+        Progress { events, caught_up: !taken.more, is_whole: taken.reached_ns == until_ns }
     }
 
     /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this

@@ -100,10 +100,11 @@ pub fn merged(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>
         let settled_ns = now_ns - SETTLE_NS;
         let mut look = || {
             let rings: &mut [&mut dyn Source] = &mut [&mut events, &mut payloads];
-            merger.take_until(rings, settled_ns, |bytes| {
+            let taken = merger.take_until(rings, settled_ns, |bytes| {
                 let at_ns = tracer::decode::peek_at_ns(bytes).unwrap_or(0);
                 driver.take(at_ns, bytes);
-            })
+            });
+            taken.reached_ns == settled_ns
         };
         while !look() {}
         each(driver.poll(settled_ns));

@@ -1,6 +1,6 @@
 //! Events as they lie in the rings: written once, replayed as often as a bench likes.
 
-use tracer::ring::Source;
+use tracer::ring::{Scan, Source};
 use tracer_common::{Header, Hook, Kind, Payload, SLICE_BYTES};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -100,17 +100,17 @@ pub struct Replay<'a> {
 }
 
 impl Source for Replay<'_> {
-    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool {
+    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> Scan {
         let last = self.next.saturating_add(most);
         while let Some(slot) = self.slots.get(self.next).filter(|slot| slot.at_ns <= self.until_ns)
         {
             if self.next == last {
-                return false;
+                return Scan::Full;
             }
             each(self.next as u64, &self.bytes[slot.start..slot.end]);
             self.next += 1;
         }
-        true
+        Scan::Whole
     }
 
     fn event(&self, place: u64) -> &[u8] {

@@ -3,7 +3,7 @@
 //! An event is stamped once it has its place and seen once it is submitted, so one from before the look may still be
 //! on its way: what is younger than [`SETTLE_NS`] waits for the next look.
 
-use super::Source;
+use super::{Scan, Source};
 use crate::decode::peek_at_ns;
 
 /// How long an event may take from its stamp to its place in the ring, nanoseconds.
@@ -18,55 +18,66 @@ struct Slot {
     source: usize,
 }
 
+/// What one look took in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Up to when everything is known, CLOCK_MONOTONIC nanoseconds: time may pass so far and no further.
+    pub reached_ns: u64,
+    /// More events are there than one look goes through.
+    pub more: bool,
+}
+
 /// See the module's documentation.
 #[derive(Default)]
 pub struct Merger {
     slots: Vec<Slot>,
+    /// The last stamp of each source.
+    last_ns: [u64; 2],
     /// Events too short to have a time; counted, never passed on.
     pub malformed: u64,
 }
 
 impl Merger {
     /// Passes on, in order, the events of `sources` stamped up to `until_ns` (CLOCK_MONOTONIC); younger ones wait.
-    /// Every call must be given the same sources. Returns false where older events are left for the next call, because
-    /// there are very many.
+    /// Every call must be given the same sources, two at most. Older events are left for the next call where there are
+    /// very many, or one is still being written.
     pub fn take_until(
         &mut self,
         sources: &mut [&mut dyn Source],
         until_ns: u64,
         mut each: impl FnMut(&[u8]),
-    ) -> bool {
-        let reached_ns = self.scan(sources, until_ns);
+    ) -> Taken {
+        let taken = self.scan(sources, until_ns);
         // Stable and fast on runs: each ring is nearly in order already.
         self.slots.sort_by_key(|slot| slot.at_ns);
-        let ready = self.slots.partition_point(|slot| slot.at_ns <= reached_ns);
+        let ready = self.slots.partition_point(|slot| slot.at_ns <= taken.reached_ns);
         for slot in self.slots.drain(..ready) {
             if let Some(source) = sources.get(slot.source) {
                 each(source.event(slot.place));
             }
         }
         self.release(sources);
-        reached_ns == until_ns
+        taken
     }
 
     /// Notes what is new; returns up to when everything is known.
-    fn scan(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) -> u64 {
-        let mut reached_ns = until_ns;
-        for (source, events) in sources.iter_mut().enumerate() {
-            let Merger { slots, malformed } = self;
-            let mut last_ns = 0;
-            let whole = events.scan(MOST_EVENTS, &mut |place, event| match peek_at_ns(event) {
+    fn scan(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) -> Taken {
+        let mut taken = Taken { reached_ns: until_ns, more: false };
+        for ((source, events), last_ns) in sources.iter_mut().enumerate().zip(&mut self.last_ns) {
+            let (slots, malformed) = (&mut self.slots, &mut self.malformed);
+            let scan = events.scan(MOST_EVENTS, &mut |place, event| match peek_at_ns(event) {
                 Some(at_ns) => {
-                    last_ns = at_ns;
+                    *last_ns = at_ns;
                     slots.push(Slot { at_ns, place, source });
                 }
                 None => *malformed += 1,
             });
-            if !whole {
-                reached_ns = reached_ns.min(last_ns.saturating_sub(SETTLE_NS));
+            if scan != Scan::Whole {
+                taken.reached_ns = taken.reached_ns.min(last_ns.saturating_sub(SETTLE_NS));
             }
+            taken.more |= scan == Scan::Full;
         }
-        reached_ns
+        taken
     }
 
     fn release(&self, sources: &mut [&mut dyn Source]) {
@@ -93,6 +104,8 @@ mod tests {
         events: Vec<Vec<u8>>,
         scanned: usize,
         released: usize,
+        /// The place of an event that is not submitted yet.
+        busy: Option<usize>,
     }
 
     impl List {
@@ -112,13 +125,18 @@ mod tests {
     }
 
     impl Source for List {
-        fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool {
-            let to = self.events.len().min(self.scanned + most);
+        fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> Scan {
+            let end = self.busy.unwrap_or(self.events.len());
+            let to = end.min(self.scanned + most);
             for place in self.scanned..to {
                 each(place as u64, &self.events[place]);
             }
             self.scanned = to;
-            to == self.events.len()
+            match self.busy {
+                _ if to < end => Scan::Full,
+                Some(_) => Scan::Blocked,
+                None => Scan::Whole,
+            }
         }
 
         fn event(&self, place: u64) -> &[u8] {
@@ -137,7 +155,7 @@ mod tests {
         let mut tags = Vec::new();
         let mut sources: Vec<&mut dyn Source> =
             lists.iter_mut().map(|list| &mut **list as &mut dyn Source).collect();
-        while !merger.take_until(&mut sources, until_ns, |bytes| tags.push(bytes[8])) {}
+        while merger.take_until(&mut sources, until_ns, |bytes| tags.push(bytes[8])).more {}
         tags
     }
 
@@ -175,6 +193,22 @@ mod tests {
         expected.insert(2 * MOST_EVENTS + 1, 9);
         assert_eq!(tags, expected);
         assert_eq!((a.released, b.released), (3 * MOST_EVENTS, 1));
+    }
+
+    #[test]
+    fn what_lies_behind_an_event_that_is_still_being_written_keeps_time_from_passing() {
+        let at = |n| SETTLE_NS + n;
+        let mut list = List::of(&[(at(10), b'a'), (at(30), b'c'), (at(20), b'b')]);
+        list.busy = Some(1);
+        let mut merger = Merger::default();
+        let mut tags = Vec::new();
+        let mut look = |list: &mut List| {
+            merger.take_until(&mut [list as &mut dyn Source], at(500), |e| tags.push(e[8]))
+        };
+        assert_eq!(look(&mut list), Taken { reached_ns: 10, more: false });
+        list.busy = None;
+        assert_eq!(look(&mut list), Taken { reached_ns: at(500), more: false });
+        assert_eq!(tags, b"abc");
     }
 
     #[test]

@@ -7,14 +7,25 @@
 mod merger;
 mod shared;
 
-pub use merger::{Merger, SETTLE_NS};
+pub use merger::{Merger, SETTLE_NS, Taken};
 pub use shared::{MapError, SharedRing};
+
+/// How far a scan came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scan {
+    /// Everything that is there.
+    Whole,
+    /// As many events as it might; more are there.
+    Full,
+    /// Up to one that is reserved and not yet submitted: what lies behind it may be old already.
+    Blocked,
+}
 
 /// Events that stay where they are until they are released.
 pub trait Source {
     /// Calls `each` with the place and the bytes of events that came since the last scan, oldest first, `most` of
-    /// them at most. False where more are there.
-    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool;
+    /// them at most.
+    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> Scan;
 
     /// The event at a place that a scan told of and that is not released; empty for any other place.
     fn event(&self, place: u64) -> &[u8];

@@ -11,7 +11,7 @@ use aya::maps::MapData;
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 use thiserror::Error;
 
-use super::Source;
+use super::{Scan, Source};
 
 /// BPF_RINGBUF_BUSY_BIT: reserved, not submitted yet.
 const BUSY: u32 = 1 << 31;
@@ -152,17 +152,17 @@ const fn length(header: u32) -> usize {
 }
 
 impl Source for SharedRing {
-    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> bool {
+    fn scan(&mut self, most: usize, each: &mut dyn FnMut(u64, &[u8])) -> Scan {
         let written = self.written();
         let mut found = 0;
         while self.scanned < written {
             let position = self.scanned;
             let header = self.header(position);
             if header & BUSY != 0 {
-                return true;
+                return Scan::Blocked;
             }
             if found == most {
-                return false;
+                return Scan::Full;
             }
             if header & DISCARDED == 0 {
                 found += 1;
@@ -170,7 +170,7 @@ impl Source for SharedRing {
             }
             self.scanned += (length(header) + HEADER_BYTES).next_multiple_of(HEADER_BYTES) as u64;
         }
-        true
+        Scan::Whole
     }
 
     fn event(&self, place: u64) -> &[u8] {
