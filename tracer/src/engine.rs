@@ -220,6 +220,20 @@ impl Engine {
         self.collect();
     }
 
+    /// The same for some connections only.
+    pub fn reconcile_these(&mut self, connections: Vec<Key>, census: &Census, at: Timestamp) {
+        self.tracker.reconcile_these(connections, census, at);
+        self.collect();
+    }
+
+    /// Connections that are in TIME_WAIT for longer than that lasts, and their namespaces.
+    #[must_use]
+    pub fn overdue(&self, now: Timestamp) -> (Vec<Key>, Vec<u32>) {
+        let connections = self.tracker.overdue(now);
+        let namespaces = self.tracker.namespaces_of(&connections);
+        (connections, namespaces)
+    }
+
     /// Takes in a later look at small sockets.
     pub fn look(&mut self, sockets: &[SnapshotSocket], at: Timestamp) {
         self.tracker.look(sockets, at);

@@ -33,6 +33,8 @@ const EXPIRY_EVERY_NS: u64 = 1_000_000;
 const MISSED_RUNS_EVERY_NS: u64 = 1_000_000_000;
 /// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
 const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
+/// How often it is asked whether a connection is in TIME_WAIT for too long, nanoseconds.
+const OVERDUE_EVERY_NS: u64 = 30_000_000_000;
 
 /// What a run is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +86,7 @@ pub struct Pipeline {
     next_losses_ns: u64,
     next_missed_runs_ns: u64,
     next_orphans_ns: u64,
+    next_overdue_ns: u64,
     next_expiry_ns: u64,
     /// When the socket table is to be looked at because states were lost.
     reconcile_ns: Option<u64>,
@@ -96,6 +99,7 @@ struct Losses {
     told_missed_runs: [u64; Group::ALL.len()],
     told_connections: u64,
     told_malformed: u64,
+    told_unread: u64,
 }
 
 /// Unforeseeable from outside: std's tables are seeded the same way.
@@ -142,6 +146,7 @@ impl Pipeline {
             next_losses_ns: 0,
             next_missed_runs_ns: 0,
             next_orphans_ns: 0,
+            next_overdue_ns: 0,
             next_expiry_ns: 0,
             reconcile_ns: None,
         };
@@ -184,7 +189,8 @@ impl Pipeline {
         let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
         let census = due.then(|| self.take_census()).flatten();
         let orphans = self.look_at_orphans(now_ns);
-        if census.is_none() && orphans.is_none() {
+        let overdue = self.look_at_overdue(now_ns);
+        if census.is_none() && orphans.is_none() && overdue.is_none() {
             return self.step(now_ns.saturating_sub(SETTLE_NS), out);
         }
         // What happened up to the looks is taken in before their findings: events know better.
@@ -195,6 +201,9 @@ impl Pipeline {
         }
         if let Some(sockets) = orphans {
             self.engine.look(&sockets, self.anchor.at(now_ns));
+        }
+        if let Some((connections, census)) = overdue {
+            self.engine.reconcile_these(connections, &census, self.anchor.at(until_ns));
         }
         self.engine.drain_into(out);
         progress
@@ -237,7 +246,8 @@ impl Pipeline {
         let lost = self.losses.told.iter().sum::<u64>()
             + self.losses.told_missed_runs.iter().sum::<u64>()
             + self.losses.told_connections
-            + self.losses.told_malformed;
+            + self.losses.told_malformed
+            + self.losses.told_unread;
         Totals { seen: self.seen, lost, tracked: self.engine.tracked() }
     }
 
@@ -315,6 +325,22 @@ impl Pipeline {
         Some(snapshot(&dump, |_| None))
     }
 
+    /// A TIME_WAIT whose end no event told would stay for ever.
+    fn look_at_overdue(&mut self, now_ns: u64) -> Option<(Vec<conn::Key>, Census)> {
+        if now_ns < self.next_overdue_ns {
+            return None;
+        }
+        self.next_overdue_ns = now_ns.saturating_add(OVERDUE_EVERY_NS);
+        let (connections, namespaces) = self.engine.overdue(self.anchor.at(now_ns));
+        if connections.is_empty() {
+            return None;
+        }
+        let began_at = self.now();
+        let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
+        let namespaces = dump.visited.iter().copied().collect();
+        Some((connections, Census { began_at, sockets: snapshot(&dump, |_| None), namespaces }))
+    }
+
     fn tell_losses(&mut self, until_ns: u64, out: &mut Vec<Output>) {
         let at = self.anchor.at(until_ns);
         for (index, hook) in Hook::ALL.into_iter().enumerate() {
@@ -350,10 +376,20 @@ impl Pipeline {
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
         let census = self.take_census();
+        let written: u64 =
+            Hook::ALL.iter().map(|hook| self.loaded.counters.read(*hook).emitted).sum();
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         self.next_losses_ns = 0;
         self.next_missed_runs_ns = 0;
         self.catch_up(now_ns, out);
+        // Everything written before that moment must have been read by now: if not, the reading is at fault.
+        tell_loss(
+            &mut self.losses.told_unread,
+            written.saturating_sub(self.seen),
+            "rings",
+            self.anchor.at(now_ns),
+            out,
+        );
         let at = self.anchor.at(now_ns);
         if let Some(census) = census.as_ref().filter(|_| self.totals().lost > 0) {
             self.engine.reconcile(census, at);

@@ -13,6 +13,10 @@ use crate::record::Source;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
+/// How long TIME_WAIT lasts at most, nanoseconds: TCP_TIMEWAIT_LEN is a minute, and the timer wheel rounds it up by
+/// 4.1 seconds (CONFIG_HZ=1000, its coarsest).
+const TIME_WAIT_NS: u64 = 65_000_000_000;
+
 /// The kernel's sockets at one moment. Every event up to the census must have been applied before it is used.
 #[derive(Debug)]
 pub struct Census {
@@ -27,11 +31,16 @@ pub struct Census {
 impl Tracker {
     /// Sets right what differs from the census; `at` is the time that such steps are told with.
     pub fn reconcile(&mut self, census: &Census, at: Timestamp) {
+        self.reconcile_these(self.keys(), census, at);
+    }
+
+    /// The same for some connections only.
+    pub fn reconcile_these(&mut self, connections: Vec<Key>, census: &Census, at: Timestamp) {
         let by_cookie: FxHashMap<u64, &SnapshotSocket> =
             census.sockets.iter().map(|socket| (socket.cookie, socket)).collect();
         let by_tuple: FxHashMap<Tuple, &SnapshotSocket> =
             census.sockets.iter().map(|socket| (socket.tuple, socket)).collect();
-        for id in self.older_than(census) {
+        for id in self.older_than(census, connections) {
             let Some(connection) = self.tables.get(id) else { continue };
             let found = match connection.cookie() {
                 Some(cookie) => by_cookie.get(&cookie),
@@ -44,16 +53,35 @@ impl Tracker {
         }
     }
 
-    /// Connections that were as they are now before the census began, in its namespaces.
-    fn older_than(&self, census: &Census) -> Vec<Key> {
+    /// Those that were as they are now before the census began, in its namespaces.
+    fn older_than(&self, census: &Census, mut connections: Vec<Key>) -> Vec<Key> {
         let is_older = |c: &Connection| {
             !c.is_closed()
                 && census.namespaces.contains(&c.tuple.netns)
                 && c.entered_at().is_none_or(|entered_at| entered_at < census.began_at)
         };
-        let mut keys = self.keys();
-        keys.retain(|key| self.tables.get(*key).is_some_and(is_older));
-        keys
+        connections.retain(|key| self.tables.get(*key).is_some_and(is_older));
+        connections
+    }
+
+    /// Connections that have been in TIME_WAIT for longer than that lasts: the event of their end was lost, or the
+    /// other end's repeated FIN began it again in the same slot of the timer wheel, which has no event.
+    #[must_use]
+    pub fn overdue(&self, now: Timestamp) -> Vec<Key> {
+        let is_overdue = |c: &Connection| {
+            c.state == TcpState::TimeWait
+                && !c.is_closed()
+                && c.entered_at().is_none_or(|entered_at| now.since_ns(entered_at) > TIME_WAIT_NS)
+        };
+        self.tables.iter().filter(|(_, c)| is_overdue(c)).map(|(id, _)| id).collect()
+    }
+
+    /// The namespaces of these connections, each once.
+    #[must_use]
+    pub fn namespaces_of(&self, connections: &[Key]) -> Vec<u32> {
+        let known = connections.iter().filter_map(|id| self.tables.get(*id));
+        let namespaces: FxHashSet<u32> = known.map(|c| c.tuple.netns).collect();
+        namespaces.into_iter().collect()
     }
 
     fn correct(&mut self, id: Key, found: SnapshotState, at: Timestamp) {

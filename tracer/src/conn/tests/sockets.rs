@@ -105,3 +105,30 @@ fn what_changed_after_the_census_began_and_other_namespaces_are_left_alone() {
     script.tracker.reconcile(&elsewhere, script.at());
     assert_eq!(script.life(Script::SERVER_ID), [SynRecv, Established]);
 }
+
+#[test]
+fn a_time_wait_whose_end_had_no_event_is_looked_for_once_it_is_overdue() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.state(CLIENT, client, FinWait1, FinWait2);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    script.state(CLIENT, client, FinWait2, Close);
+    assert!(script.tracker.overdue(script.at()).is_empty());
+    script.pass(70_000_000);
+    let overdue = script.tracker.overdue(script.at());
+    assert_eq!(overdue.len(), 1);
+    assert_eq!(script.tracker.namespaces_of(&overdue), [1]);
+    let alive = census(&script, vec![socket(CLIENT, SnapshotState::TimeWait(TimeWait))]);
+    script.tracker.reconcile_these(overdue.clone(), &alive, script.at());
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
+    let gone = census(&script, Vec::new());
+    script.tracker.reconcile_these(overdue, &gone, script.at());
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::CLIENT_ID).0, Outcome::Graceful);
+    assert_eq!(script.ended(Script::CLIENT_ID).lost_events(), 1);
+    let inferred = (Script::CLIENT_ID, TimeWait, Close, Source::Inferred);
+    assert!(script.transitions.contains(&inferred));
+    assert!(script.tracker.overdue(script.at()).is_empty());
+}
