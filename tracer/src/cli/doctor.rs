@@ -88,6 +88,13 @@ fn checks(host: &Host, loaded: &Result<load::Loaded, LoadError>) -> Vec<Check> {
         };
         checks.push(Check { what: "cgroup v2", ok, says });
     }
+    if let Some(processes) = loaded.as_ref().ok().and_then(load::Loaded::shielded_processes) {
+        let says = format!(
+            "this kernel may run no tracing program in the time of processes {processes:?}, whose binaries root may \
+             not learn: state changes and timers of that time are not seen, and counted as lost"
+        );
+        checks.push(Check { what: "shielded", ok: false, says });
+    }
     if host.in_initial_pid_namespace == Some(false) {
         let says = "this is not the host's pid namespace: process ids in records are the host's, and /proc \
                     cannot be asked about them"

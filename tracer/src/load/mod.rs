@@ -8,6 +8,7 @@ pub mod kallsyms;
 pub mod mountinfo;
 pub mod offsets;
 pub mod programs;
+mod shielded;
 pub mod tracefs;
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
@@ -25,6 +26,7 @@ use self::health::Health;
 use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
 use self::programs::{Group, Groups, PROGRAMS};
+use self::shielded::Shielded;
 use crate::ring::{self, SharedRing};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -113,16 +115,25 @@ pub struct Loaded {
     pub cgroup: Option<CgroupRoot>,
     /// Diagnostics of the kernel side.
     pub diagnostics: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
+    /// What happens where the kernel runs no tracing program.
+    shielded: Option<Shielded>,
     /// Holds the programs and their links.
     ebpf: Ebpf,
 }
 
 impl Loaded {
-    /// Runs of hooks that the kernel left out so far, by group: a program that is interrupted by itself on the same
-    /// CPU is not run twice (`recursion_misses`), and what it would have told is lost.
+    /// Processes in whose time the kernel may run no tracing program, where there are such.
     #[must_use]
-    pub fn missed_runs(&self) -> [u64; Group::ALL.len()] {
-        let mut missed = [0; Group::ALL.len()];
+    pub fn shielded_processes(&self) -> Option<&[u32]> {
+        self.shielded.as_ref().map(Shielded::processes)
+    }
+
+    /// Runs of hooks that the kernel left out so far, by group: a program that is interrupted by itself on the same
+    /// CPU is not run twice (`recursion_misses`), and none is run in the time of a shielded process. What they would
+    /// have told is lost.
+    pub fn missed_runs(&mut self) -> [u64; Group::ALL.len()] {
+        let mut missed =
+            self.shielded.as_mut().map_or([0; Group::ALL.len()], |shielded| shielded.count());
         for program in &PROGRAMS {
             let fd = self.ebpf.program(program.name).and_then(|loaded| loaded.fd().ok());
             let Some(fd) = fd.map(|fd| fd.as_fd().as_raw_fd()) else { continue };
@@ -195,9 +206,10 @@ pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
     let hooks = Hooks {
         wanted,
         cgroup: cgroup.as_ref().map(|root| &root.directory).map_err(ToString::to_string),
-        timers: handlers.map(|_| ()).map_err(|error| error.to_string()),
+        timers: handlers.as_ref().map(|_| ()).map_err(ToString::to_string),
     };
     let health = hooks.attach_all(&mut ebpf, &btf)?;
+    let shielded = Shielded::begin(&health, handlers.as_ref().ok());
     Ok(Loaded {
         events: ring(&mut ebpf, "EVENTS", sizes.events_kib)?,
         payloads: ring(&mut ebpf, "PAYLOADS", sizes.payloads_kib)?,
@@ -205,6 +217,7 @@ pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
         health,
         cgroup: cgroup.ok(),
         diagnostics,
+        shielded,
         ebpf,
     })
 }

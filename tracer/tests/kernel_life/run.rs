@@ -11,6 +11,7 @@ use crate::scenarios::{Begins, Scenario};
 use crate::stage::{Gate, Stage};
 use crate::support::records::Line;
 use crate::support::said;
+use crate::support::shield::{self, Hidden};
 use crate::support::tcpstates::TcpStates;
 use crate::support::tracing::{Output, Run, Tracing};
 use crate::support::witness::{Told, Witness};
@@ -37,6 +38,10 @@ pub struct Outcome {
     pub told: Vec<Told>,
     /// Events that the witness itself lost.
     pub witness_lost: u64,
+    /// Threads in whose time the kernel runs no tracing program.
+    pub shielded: HashSet<u32>,
+    /// What the program said was hidden from it for that reason.
+    pub hidden: Hidden,
     /// What `tcpstates` told, and whether it lost some; `None` where it is not installed.
     pub tcpstates: Option<(Vec<Told>, bool)>,
 }
@@ -75,7 +80,10 @@ pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, S
     });
     let (told, witness_lost) = witness.stop();
     let tcpstates = tcpstates.map(TcpStates::stop);
-    Ok(Outcome { played, run, told, witness_lost, tcpstates })
+    let shielded = shield::tasks();
+    let lines = run.iter().flat_map(|run| &run.lines).map(|output| &output.line);
+    let hidden = Hidden::among(lines, &shielded);
+    Ok(Outcome { played, run, told, witness_lost, shielded, hidden, tcpstates })
 }
 
 fn play_many(rows: &[(usize, &Scenario)], gate: &Arc<Gate>) -> Vec<Played> {

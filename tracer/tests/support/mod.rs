@@ -9,6 +9,7 @@ pub mod netns;
 pub mod packet;
 pub mod procnet;
 pub mod records;
+pub mod shield;
 pub mod tcpstates;
 pub mod trace_page;
 pub mod tracing;

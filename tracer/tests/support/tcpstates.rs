@@ -80,5 +80,5 @@ fn parse(number: u64, line: &str) -> Option<Told> {
         Some(SocketAddr::new(ip.to_canonical(), port))
     };
     let (remote, local) = (end()?, end()?);
-    Some(Told { at_ns: number, socket, local, remote, from, to })
+    Some(Told { at_ns: number, socket, local, remote, from, to, task: 0 })
 }

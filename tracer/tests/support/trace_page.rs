@@ -92,6 +92,7 @@ impl Format {
             remote: end("daddr", "daddr_v6", "dport")?,
             from: state("oldstate")?,
             to: state("newstate")?,
+            task: u32_at(record, at("common_pid")?)?,
         })
     }
 }

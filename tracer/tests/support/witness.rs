@@ -33,6 +33,8 @@ pub struct Told {
     pub remote: SocketAddr,
     pub from: TcpState,
     pub to: TcpState,
+    /// The thread in whose time it happened; for a softirq, whoever was interrupted.
+    pub task: u32,
 }
 
 /// A running witness.
