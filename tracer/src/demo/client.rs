@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::wire::{invalid, read_body, read_head};
 
 /// How long anything may take.
-const PATIENCE: Duration = Duration::from_secs(15);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 
 /// A connection to the demo's server.
 pub struct Client {

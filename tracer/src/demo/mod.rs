@@ -19,7 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 84, 67, 80);
 
 /// Time between the starts of two scenarios: all of them have begun within ten seconds.
-const PACE: Duration = Duration::from_millis(550);
+const PACE: Duration = Duration::from_millis(500);
 
 /// Plays all scenarios again and again until `stop` is done, then closes everything. Each one is announced in
 /// the log.

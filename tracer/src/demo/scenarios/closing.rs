@@ -4,9 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpSocket;
+use tokio::time::{sleep, timeout};
 
-use crate::demo::client::Client;
+use crate::demo::ADDRESS;
+use crate::demo::client::{Client, PATIENCE};
 
 /// Client: FIN_WAIT1, FIN_WAIT2, TIME_WAIT. Server: CLOSE_WAIT, LAST_ACK, gone. "closed by us" at the client.
 pub async fn client_first(address: SocketAddr) -> io::Result<()> {
@@ -72,4 +75,37 @@ pub async fn gone_before_the_answer(address: SocketAddr) -> io::Result<()> {
     client.send("GET", "/slow", "", "").await?;
     sleep(Duration::from_millis(50)).await;
     Ok(())
+}
+
+/// Each end's FIN waits in its send queue behind data that the other does not read yet, so both are in FIN_WAIT1. Then
+/// the client reads: the server's FIN reaches it while its own is still unsent (RFC 9293 section 3.6, case 3).
+pub async fn both_at_once(_: SocketAddr) -> io::Result<()> {
+    /// More than a receive buffer takes, less than a send buffer holds.
+    const QUEUED_BYTES: usize = 64 * 1024;
+    let listener = narrow_socket()?;
+    listener.bind(SocketAddr::from((ADDRESS, 0)))?;
+    let listener = listener.listen(1)?;
+    let mut client = narrow_socket()?.connect(listener.local_addr()?).await?;
+    let (mut server, _) = listener.accept().await?;
+    let body = "x".repeat(QUEUED_BYTES);
+    let fields = format!("Content-Length: {QUEUED_BYTES}\r\n\r\n{body}");
+    let request = format!("POST /both-at-once HTTP/1.1\r\nHost: {ADDRESS}\r\n{fields}");
+    client.write_all(request.as_bytes()).await?;
+    server.write_all(format!("HTTP/1.1 200 OK\r\n{fields}").as_bytes()).await?;
+    client.shutdown().await?;
+    server.shutdown().await?;
+    for end in [&mut client, &mut server] {
+        timeout(PATIENCE, end.read_to_end(&mut Vec::new())).await??;
+    }
+    Ok(())
+}
+
+/// A socket that takes in little and queues much.
+fn narrow_socket() -> io::Result<TcpSocket> {
+    const RECEIVE_BYTES: u32 = 4096;
+    const SEND_BYTES: u32 = 200 * 1024;
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(RECEIVE_BYTES)?;
+    socket.set_send_buffer_size(SEND_BYTES)?;
+    Ok(socket)
 }

@@ -31,6 +31,7 @@ pub const SCENARIOS: &[Scenario] = scenarios![
     "client closes first: FIN_WAIT1, FIN_WAIT2, TIME_WAIT at the client" => closing::client_first,
     "server closes first: TIME_WAIT at the server" => closing::server_first,
     "the server forgets to close: CLOSE_WAIT for six seconds" => closing::leaked_close_wait,
+    "both close at once: CLOSING at one of the two" => closing::both_at_once,
     "SYN into a full backlog: SYN_SENT, sent again and again" => opening::full_backlog,
     "a chunked answer with a trailer" => exchanges::chunked,
     "404 and 500 on one connection" => exchanges::errors,
