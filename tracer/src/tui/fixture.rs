@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use crate::record::{
     ClosedBy, ConnId, Connection, Exchange, Family, Host, Outcome, Record, Request, Response,
-    SocketAddress, Source, StateEntry, Timing, Transition,
+    Segment, SocketAddress, Source, StateEntry, Timing, Transition,
 };
-use crate::tcp::{Endpoint, TcpState};
+use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
 use crate::view_update::{Stats, Update};
 
@@ -179,8 +179,8 @@ pub fn mixed() -> Vec<Connection> {
         life(
             7,
             &[
-                (SynSent, 19_100_000),
-                (Established, 19_099_000),
+                (SynSent, 22_300_050),
+                (Established, 22_299_000),
                 (FinWait1, 19_060_000),
                 (FinWait2, 19_050_000),
                 (TimeWait, 19_000_000),
@@ -215,6 +215,30 @@ pub fn mixed() -> Vec<Connection> {
     ]
 }
 
+/// A SYN, FIN or RST.
+pub fn segment(conn: u64, us: u64, direction: Direction, letters: &str, seq: u32) -> Update {
+    Update::Record(Record::Segment(Segment {
+        conn: ConnId(conn),
+        at: ago(us),
+        direction,
+        flags: letters.to_owned(),
+        seq,
+        ack: letters.contains('A').then_some(1),
+        payload_bytes: 0,
+        retransmit: false,
+    }))
+}
+
+fn segments_of_the_slow_one() -> [Update; 4] {
+    use Direction::{Received, Sent};
+    [
+        segment(7, 22_300_040, Sent, "S", 0),
+        segment(7, 22_299_010, Received, "SA", 0),
+        segment(7, 19_059_990, Sent, "FA", 79),
+        segment(7, 19_000_010, Received, "FA", 613),
+    ]
+}
+
 /// The updates that tell of [`mixed`], its requests and the run.
 pub fn mixed_updates() -> Vec<Update> {
     let mut updates = vec![host(), Update::Stats(stats())];
@@ -222,8 +246,16 @@ pub fn mixed_updates() -> Vec<Update> {
     let slow = Exchange {
         timing: Timing { wait_us: Some(3_100_000), ..Timing::default() },
         target: Some("/slow".into()),
+        request: Some(Request { at: Some(ago(22_298_500)), ..Request::default() }),
+        response: Some(Response {
+            at: Some(ago(19_198_500)),
+            body_bytes: Some(612),
+            media_type: Some("text/html".into()),
+            ..Response::default()
+        }),
         ..exchange(7, 1, 200)
     };
+    updates.extend(segments_of_the_slow_one());
     let cut = Exchange { complete: false, missing_bytes: 4096, ..exchange(12, 1, 200) };
     let exchanges = (1..=7).map(|n| exchange(3, n, 200)).chain([exchange(3, 8, 503), slow, cut]);
     updates.extend(exchanges.map(|e| Update::Record(Record::Exchange(Arc::new(e)))));

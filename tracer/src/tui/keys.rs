@@ -1,6 +1,9 @@
 //! Which key asks for what.
 
-use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
+use ratatui::layout::{Position, Rect};
 
 use super::model::Action;
 use super::model::filter::Edit;
@@ -18,8 +21,24 @@ pub fn action(key: KeyEvent, typing: bool) -> Option<Action> {
         KeyCode::Enter => Some(Action::Enter),
         KeyCode::Esc => Some(Action::Back),
         code if typing => edit(code, control).map(Action::Edit),
+        KeyCode::Tab | KeyCode::BackTab => Some(Action::NextPage),
         KeyCode::Char(letter) => command(letter, control),
         code => movement(code),
+    }
+}
+
+/// What the mouse asks for; `table` is where the rows stand.
+#[must_use]
+pub fn of_mouse(mouse: MouseEvent, table: Option<Rect>) -> Option<Action> {
+    match mouse.kind {
+        MouseEventKind::ScrollUp => Some(Action::Up),
+        MouseEventKind::ScrollDown => Some(Action::Down),
+        MouseEventKind::Down(MouseButton::Left) => {
+            let table = table?;
+            let is_on_it = table.contains(Position::new(mouse.column, mouse.row));
+            is_on_it.then(|| Action::Pick(usize::from(mouse.row - table.y)))
+        }
+        _ => None,
     }
 }
 
@@ -54,6 +73,8 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'S' => Action::ReverseSort,
         ' ' => Action::TogglePause,
         '/' => Action::EditFilter,
+        'y' => Action::Copy,
+        'Y' => Action::CopyFilter,
         'l' => Action::ToggleLog,
         '?' => Action::ToggleHelp,
         _ => return None,
@@ -96,6 +117,17 @@ mod tests {
         let q = |typing| press(KeyCode::Char('q'), KeyModifiers::NONE, typing);
         assert_eq!(q(false), Some(Action::Quit));
         assert_eq!(q(true), Some(Action::Edit(Edit::Insert('q'))));
+    }
+
+    #[test]
+    fn a_click_picks_the_line_that_it_hits_in_the_table() {
+        let click = |column, row| {
+            let kind = MouseEventKind::Down(MouseButton::Left);
+            let mouse = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+            of_mouse(mouse, Some(Rect::new(0, 5, 80, 10)))
+        };
+        assert_eq!(click(3, 7), Some(Action::Pick(2)));
+        assert_eq!(click(3, 4), None);
     }
 
     #[test]

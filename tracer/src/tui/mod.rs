@@ -73,6 +73,7 @@ pub fn run(updates: Receiver<Vec<Update>>, options: ViewOptions) -> anyhow::Resu
     let mut screen = term::Screen::take().context("the live view needs a terminal on stdout")?;
     let log = TuiWidgetState::new();
     let mut next_frame = Instant::now();
+    let mut table = None;
     while !options.stop.load(Ordering::Relaxed) {
         model.tick((options.clock)());
         take_updates(&updates, &mut model);
@@ -80,12 +81,14 @@ pub fn run(updates: Receiver<Vec<Update>>, options: ViewOptions) -> anyhow::Resu
             break;
         }
         let input = event::poll(wait(next_frame)).context("the terminal cannot be read")?;
-        if input && take_keys(&mut model)? == Some(Effect::Quit) {
-            break;
+        match if input { take_keys(&mut model, table)? } else { None } {
+            Some(Effect::Quit) => break,
+            Some(Effect::Copy(text)) => term::copy(&text).context("the terminal is gone")?,
+            None => {}
         }
         // A key is answered at once; what the host does may wait for the next frame.
         if (input || Instant::now() >= next_frame) && model.take_dirty() {
-            frame(&mut screen, &mut model, &theme, &log)?;
+            table = frame(&mut screen, &mut model, &theme, &log)?;
             next_frame = Instant::now() + FRAME;
         }
     }
@@ -114,11 +117,18 @@ fn take_updates(updates: &Receiver<Vec<Update>>, model: &mut Model) {
 }
 
 /// Takes all input there is.
-fn take_keys(model: &mut Model) -> anyhow::Result<Option<Effect>> {
+///
+/// `table` is where the rows stand, for clicks.
+fn take_keys(model: &mut Model, table: Option<Rect>) -> anyhow::Result<Option<Effect>> {
     loop {
         match event::read().context("the terminal cannot be read")? {
-            Event::Key(key) => {
-                let effect = keys::action(key, model.editing.is_some()).and_then(|a| model.act(a));
+            event @ (Event::Key(_) | Event::Mouse(_)) => {
+                let action = match event {
+                    Event::Key(key) => keys::action(key, model.editing.is_some()),
+                    Event::Mouse(mouse) => keys::of_mouse(mouse, table),
+                    _ => None,
+                };
+                let effect = action.and_then(|action| model.act(action));
                 if effect.is_some() {
                     return Ok(effect);
                 }
@@ -134,17 +144,18 @@ fn take_keys(model: &mut Model) -> anyhow::Result<Option<Effect>> {
     }
 }
 
+/// Draws a frame; where its table stands.
 fn frame(
     screen: &mut term::Screen,
     model: &mut Model,
     theme: &Theme,
     log: &TuiWidgetState,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<Rect>> {
     screen.terminal.autoresize().context("the terminal is gone")?;
     let size = screen.terminal.size().context("the terminal is gone")?;
     let plan = view::Plan::new(Rect::from((ratatui::layout::Position::ORIGIN, size)), &model.panes);
     model.settle(plan.page_rows());
     let draw = |frame: &mut ratatui::Frame<'_>| view::draw(frame, model, &plan, theme, log);
     screen.terminal.draw(draw).context("the terminal is gone")?;
-    Ok(())
+    Ok(plan.table())
 }

@@ -3,7 +3,9 @@
 use std::io::{self, Stdout, stdout};
 use std::sync::Once;
 
+use crossterm::clipboard::CopyToClipboard;
 use crossterm::cursor::Show;
+use crossterm::event::{DisableMouseCapture, EnableMouseCapture};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -27,11 +29,19 @@ impl Screen {
         enable_raw_mode()?;
         // From here on a failure must give the terminal back: the guard exists before the next step.
         let guard = Restore;
-        execute!(stdout(), EnterAlternateScreen)?;
+        execute!(stdout(), EnterAlternateScreen, EnableMouseCapture)?;
         let terminal = Terminal::new(CrosstermBackend::new(stdout()))?;
         std::mem::forget(guard);
         Ok(Screen { terminal })
     }
+}
+
+/// Asks the terminal to take `text` into the clipboard (OSC 52). Over ssh too; one that does not know it ignores it.
+///
+/// # Errors
+/// Where the terminal is gone.
+pub fn copy(text: &str) -> io::Result<()> {
+    execute!(stdout(), CopyToClipboard::to_clipboard_from(text))
 }
 
 impl Drop for Screen {
@@ -51,7 +61,7 @@ impl Drop for Restore {
 /// Gives the terminal back. A terminal that is gone cannot be told of an error: none is reported.
 pub fn restore() {
     let _ = disable_raw_mode();
-    let _ = execute!(stdout(), LeaveAlternateScreen, Show);
+    let _ = execute!(stdout(), DisableMouseCapture, LeaveAlternateScreen, Show);
 }
 
 /// A panic in any thread gives the terminal back before its message is printed, or nobody could read it.

@@ -1,7 +1,8 @@
 //! What a person asks for, and what it does to the model.
 
 use super::filter::{ActiveFilter, Edit, FilterLine};
-use super::{Flow, Model};
+use super::requests::By;
+use super::{Flow, Model, Page, copy};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,14 @@ pub enum Action {
     Enter,
     /// Close what is open: help, filter line, detail, then let go of the selection.
     Back,
+    /// Select what stands in this line of the table, its heading being line 0; picked again it opens.
+    Pick(usize),
+    /// To the next page: connections, requests.
+    NextPage,
+    /// Copy the address of the selected connection, or the selected request as a curl command line.
+    Copy,
+    /// Copy the filter that shows the selected connection.
+    CopyFilter,
     /// Open or close the log.
     ToggleLog,
     /// Open or close the list of keys.
@@ -43,8 +52,10 @@ pub enum Action {
 }
 
 /// What the model cannot do itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// Put this into the terminal's clipboard.
+    Copy(String),
     /// Leave the view.
     Quit,
 }
@@ -55,15 +66,20 @@ impl Model {
         self.dirty = true;
         match action {
             Action::Quit => return Some(Effect::Quit),
-            Action::Up => self.go_to(self.cursor.index.saturating_sub(1)),
-            Action::Down => self.go_to(self.cursor.index + 1),
+            Action::Up => self.go_to(self.index().saturating_sub(1)),
+            Action::Down => self.go_to(self.index() + 1),
             Action::PageUp if self.panes.detail => self.scroll_detail(-5),
             Action::PageDown if self.panes.detail => self.scroll_detail(5),
-            Action::PageUp => self.go_to(self.cursor.index.saturating_sub(self.page())),
-            Action::PageDown => self.go_to(self.cursor.index + self.page()),
+            Action::PageUp => self.go_to(self.index().saturating_sub(self.page_lines())),
+            Action::PageDown => self.go_to(self.index() + self.page_lines()),
             Action::First => self.go_to(0),
             Action::Last => self.go_to(usize::MAX),
             Action::TogglePause => self.toggle_pause(),
+            Action::NextSort | Action::PreviousSort | Action::ReverseSort
+                if self.page == Page::Requests =>
+            {
+                self.turn_requests();
+            }
             Action::NextSort => self.sort_by(self.sort.next()),
             Action::PreviousSort => self.sort_by(self.sort.previous()),
             Action::ReverseSort => self.sort_by(self.sort.reversed()),
@@ -74,27 +90,87 @@ impl Model {
             Action::Enter if self.editing.is_some() => self.apply_filter(),
             Action::Enter => self.open_detail(),
             Action::Back => self.back(),
+            Action::Pick(line) => self.pick(line),
+            Action::NextPage => self.next_page(),
+            Action::Copy => return self.copied().map(Effect::Copy),
+            Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
             Action::ToggleLog => self.panes.log = !self.panes.log,
             Action::ToggleHelp => self.panes.help = !self.panes.help,
         }
         None
     }
 
-    fn page(&self) -> usize {
+    fn page_lines(&self) -> usize {
         self.cursor.page_rows.saturating_sub(1).max(1)
+    }
+
+    /// Place of the selection on the page in sight.
+    fn index(&self) -> usize {
+        match self.page {
+            Page::Connections => self.cursor.index,
+            Page::Requests => self.requests.index,
+        }
+    }
+
+    fn pick(&mut self, line: usize) {
+        let (above, top, rows) = match self.page {
+            Page::Connections => (1, self.cursor.top, self.table.shown().len()),
+            Page::Requests => {
+                let above = self.requests.route_lines(self.cursor.page_rows) + 1;
+                (above, self.requests.top, self.requests.len())
+            }
+        };
+        let Some(index) = line.checked_sub(above).map(|line| top + line) else { return };
+        if index >= rows {
+            return;
+        }
+        if self.has_selection() && index == self.index() {
+            self.open_detail();
+        } else {
+            self.select(index);
+        }
+    }
+
+    fn next_page(&mut self) {
+        self.page = match self.page {
+            Page::Connections => Page::Requests,
+            Page::Requests => Page::Connections,
+        };
+        self.panes.detail = false;
+        self.requests.set_stale();
+    }
+
+    fn turn_requests(&mut self) {
+        self.requests.by = match self.requests.by {
+            By::Newest => By::Slowest,
+            By::Slowest => By::Newest,
+        };
+        self.requests.set_stale();
+    }
+
+    fn copied(&self) -> Option<String> {
+        match self.page {
+            Page::Connections => self.selected().map(copy::address),
+            Page::Requests => copy::curl(&self.requests.selected()?.exchange),
+        }
     }
 
     /// Selects the row at `index`, or the last one. With nothing selected yet, the first in sight.
     fn go_to(&mut self, index: usize) {
+        // With nothing selected yet, one down is the first.
+        let index = if !self.has_selection() && index == 1 { 0 } else { index };
+        self.select(index);
+    }
+
+    fn select(&mut self, index: usize) {
+        self.panes.detail_scroll = 0;
+        if self.page == Page::Requests {
+            return self.requests.go_to(index);
+        }
         let shown = self.table.shown();
         let index = index.min(shown.len().saturating_sub(1));
-        let index = match self.cursor.selected {
-            None if index == 1 => 0,
-            _ => index,
-        };
         self.cursor.selected = shown.get(index).copied();
         self.cursor.index = index;
-        self.panes.detail_scroll = 0;
     }
 
     fn scroll_detail(&mut self, lines: isize) {
@@ -112,6 +188,7 @@ impl Model {
     fn sort_by(&mut self, sort: super::Sort) {
         self.sort = sort;
         self.table.set_stale();
+        self.requests.set_stale();
     }
 
     fn edit_filter(&mut self, edit: Edit) {
@@ -140,14 +217,22 @@ impl Model {
         }
         self.editing = None;
         self.table.set_stale();
+        self.requests.set_stale();
     }
 
     fn open_detail(&mut self) {
-        if self.cursor.selected.is_none() {
+        if !self.has_selection() {
             self.go_to(0);
         }
-        self.panes.detail = self.cursor.selected.is_some();
+        self.panes.detail = self.has_selection();
         self.panes.detail_scroll = 0;
+    }
+
+    fn has_selection(&self) -> bool {
+        match self.page {
+            Page::Connections => self.cursor.selected.is_some(),
+            Page::Requests => self.requests.selected.is_some(),
+        }
     }
 
     fn back(&mut self) {
@@ -157,6 +242,8 @@ impl Model {
             self.editing = None;
         } else if self.panes.detail {
             self.panes.detail = false;
+        } else if self.page == Page::Requests {
+            self.requests.selected = None;
         } else {
             self.cursor.selected = None;
             self.cursor.index = 0;
@@ -171,6 +258,7 @@ impl Model {
         let filter = (self.parse_filter)(text)?;
         self.filter = Some(ActiveFilter { text: text.to_owned(), filter });
         self.table.set_stale();
+        self.requests.set_stale();
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The story of one connection, line by line, as values: the view only gives them their looks.
 
+use super::ladder::{Ladder, Rung, ladder};
 use super::row::{Row, TIME_WAIT_US, owner};
 use super::verdict::{Tone, meaning, sentence, verdict};
 use super::{Model, table::Table};
@@ -15,6 +16,10 @@ pub enum DetailLine {
     Sentence(String, Tone),
     /// An empty line.
     Blank,
+    /// Who stands left and right of the ladder.
+    LadderHeading(Ladder),
+    /// A line of the ladder.
+    Rung(Rung),
     /// The heading of the state history.
     LifeHeading,
     /// A state it was in.
@@ -74,6 +79,13 @@ pub fn lines(model: &Model) -> Vec<DetailLine> {
     let now = model.now();
     let mut lines =
         vec![DetailLine::Sentence(sentence(row, now), verdict(row, now).tone), DetailLine::Blank];
+    let mut ladder = ladder(row, &model.table);
+    let rungs = std::mem::take(&mut ladder.rungs);
+    if !rungs.is_empty() {
+        lines.push(DetailLine::LadderHeading(ladder));
+        lines.extend(rungs.into_iter().map(DetailLine::Rung));
+        lines.push(DetailLine::Blank);
+    }
     lines.push(DetailLine::LifeHeading);
     lines.extend(life(row, now).into_iter().map(DetailLine::Life));
     lines.push(DetailLine::Blank);

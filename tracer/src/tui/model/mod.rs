@@ -1,10 +1,14 @@
 //! What the view knows: values only. No terminal, no clock: time comes in with [`Model::tick`].
 
 mod action;
+pub mod copy;
 pub mod detail;
 pub mod filter;
+pub mod ladder;
 pub mod lanes;
 pub mod order;
+pub mod passed;
+pub mod requests;
 pub mod row;
 pub mod table;
 #[cfg(test)]
@@ -17,6 +21,7 @@ use std::sync::Arc;
 pub use action::{Action, Effect};
 use filter::{ActiveFilter, FilterLine, ParseFilter};
 use order::Sort;
+use requests::Requests;
 use row::Row;
 use table::{MAX_ROWS, Table};
 
@@ -57,6 +62,16 @@ pub struct Cursor {
     pub page_rows: usize,
 }
 
+/// What fills the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Page {
+    /// The table of connections.
+    #[default]
+    Connections,
+    /// The requests of all connections.
+    Requests,
+}
+
 /// What is open beside the table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Panes {
@@ -72,8 +87,12 @@ pub struct Panes {
 
 /// The state of the view.
 pub struct Model {
+    /// What fills the screen.
+    pub page: Page,
     /// The connections.
     pub table: Table,
+    /// The exchanges.
+    pub requests: Requests,
     /// What is looked at.
     pub cursor: Cursor,
     /// What is open.
@@ -105,7 +124,9 @@ impl Model {
 
     fn with_bound(parse_filter: ParseFilter, max_rows: usize) -> Model {
         Model {
+            page: Page::default(),
             table: Table::new(max_rows),
+            requests: Requests::default(),
             cursor: Cursor::default(),
             panes: Panes::default(),
             sort: Sort::NEWEST_FIRST,
@@ -198,9 +219,14 @@ impl Model {
             Update::Record(Record::Transition(transition)) => {
                 self.table.transition(&transition, now);
             }
-            Update::Record(Record::Exchange(exchange)) => self.table.exchange(&exchange),
-            // Segments are the ladder diagram's; the table has no use for them.
-            Update::Record(Record::Segment(_)) => {}
+            Update::Record(Record::Exchange(exchange)) => {
+                self.table.exchange(&exchange);
+                let row = self.table.row(exchange.conn);
+                let peer = row.and_then(|row| row.connection().peer);
+                let peer_is_here = peer.is_some_and(|id| self.table.row(id).is_some());
+                self.requests.push(exchange, row, peer_is_here);
+            }
+            Update::Record(Record::Segment(segment)) => self.table.segment(&segment),
             Update::Record(Record::Host(host)) => self.host = Some(host),
             Update::Record(Record::Loss(loss)) => self.lost(loss.hook, loss.events),
             Update::Stats(stats) => self.stats = stats,
@@ -226,6 +252,9 @@ impl Model {
     pub fn settle(&mut self, page_rows: usize) {
         self.table.settle(self.sort, self.filter.as_ref());
         self.cursor.page_rows = page_rows;
+        if self.page == Page::Requests {
+            self.requests.settle(self.filter.as_ref(), self.now, page_rows);
+        }
         self.follow();
         self.keep_in_sight();
     }

@@ -3,7 +3,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::record::{ClosedBy, Connection, Exchange, Headers, Outcome, StateEntry, Transition};
+use super::passed::{Kept, Passed};
+use crate::record::{
+    ClosedBy, Connection, Exchange, Headers, Outcome, Segment, StateEntry, Transition,
+};
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -20,6 +23,7 @@ pub struct Row {
     connection: Arc<Connection>,
     /// State changes that are newer than the snapshot.
     later: Vec<StateEntry>,
+    passed: Kept,
     recent: VecDeque<Box<Exchange>>,
     exchanges: u64,
     /// When it leaves the table; set once it has ended.
@@ -33,14 +37,27 @@ impl Row {
     #[must_use]
     pub fn new(connection: Arc<Connection>) -> Row {
         let exchanges = connection.exchanges;
-        let recent = VecDeque::new();
-        Row { connection, later: Vec::new(), recent, exchanges, gone_at: None, shown: false }
+        Row {
+            connection,
+            later: Vec::new(),
+            passed: Kept::default(),
+            recent: VecDeque::new(),
+            exchanges,
+            gone_at: None,
+            shown: false,
+        }
     }
 
     /// The last snapshot. Its state history may be behind: ask [`Row::states`].
     #[must_use]
     pub fn connection(&self) -> &Connection {
         &self.connection
+    }
+
+    /// The snapshot, to be kept by others too.
+    #[must_use]
+    pub fn shared(&self) -> Arc<Connection> {
+        Arc::clone(&self.connection)
     }
 
     /// Takes a newer snapshot; changes that the snapshot already tells are forgotten. After the final
@@ -61,6 +78,17 @@ impl Row {
         if newest.is_none_or(|newest| newest <= transition.at) && self.state() != transition.to {
             self.later.push(StateEntry { state: transition.to, at: Some(transition.at) });
         }
+    }
+
+    /// Takes a segment.
+    pub(super) fn segment(&mut self, segment: &Segment) {
+        self.passed.push(Passed::from(segment));
+    }
+
+    /// SYN, FIN, RST and repeated segments that passed it.
+    #[must_use]
+    pub fn passed(&self) -> &Kept {
+        &self.passed
     }
 
     /// Takes an exchange; of its headers only what filters ask for is kept.
@@ -167,6 +195,7 @@ impl Row {
         let connection = &*self.connection;
         size_of::<Row>()
             + size_of::<Connection>()
+            + self.passed.heap_bytes()
             + (connection.states.len() + self.later.capacity()) * size_of::<StateEntry>()
             + [&connection.comm, &connection.exe, &connection.cgroup, &connection.container]
                 .into_iter()

@@ -9,7 +9,7 @@ use super::filter::ActiveFilter;
 use super::lanes::Lanes;
 use super::order::{Order, Sort};
 use super::row::Row;
-use crate::record::{ConnId, Connection, Exchange, Transition};
+use crate::record::{ConnId, Connection, Exchange, Segment, Transition};
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
@@ -85,7 +85,7 @@ impl Table {
         self.turned_away
     }
 
-    /// Changes and exchanges of connections that were never told of.
+    /// Changes, segments and exchanges of connections that were never told of.
     #[must_use]
     pub fn unknown(&self) -> u64 {
         self.unknown
@@ -120,6 +120,14 @@ impl Table {
         let before = lane_of(row);
         row.change(transition);
         self.after_change(transition.conn, before, now);
+    }
+
+    /// Takes a segment. One of a connection that is not told of yet, or any more, is nobody's.
+    pub(super) fn segment(&mut self, segment: &Segment) {
+        match self.rows.get_mut(&segment.conn) {
+            Some(row) => row.segment(segment),
+            None => self.unknown += 1,
+        }
     }
 
     /// Takes an exchange.
@@ -178,8 +186,9 @@ impl Table {
         }
     }
 
-    /// Lets go what has faded, `kept` (the one a person looks at) excepted. Whether anything went.
+    /// Lets go what has faded, `kept` (the one a person looks at) and its other end excepted. Whether anything went.
     pub(super) fn expire(&mut self, now: Timestamp, kept: Option<ConnId>) -> bool {
+        let peer = kept.and_then(|id| self.rows.get(&id)?.connection().peer);
         let before = self.rows.len();
         while let Some(&(gone_at, id)) = self.fading.front()
             && gone_at <= now
@@ -188,7 +197,9 @@ impl Table {
             match self.rows.get_mut(&id) {
                 // A later snapshot says that it goes on after all.
                 Some(row) if !row.ended() => row.gone_at = None,
-                _ if kept == Some(id) => self.fading.push_back((now.plus_ns(FADE_NS), id)),
+                _ if kept == Some(id) || peer == Some(id) => {
+                    self.fading.push_back((now.plus_ns(FADE_NS), id))
+                }
                 _ => self.remove(id),
             }
         }

@@ -10,7 +10,7 @@ use super::table::FADE_NS;
 use super::verdict::{Tone, verdict};
 use super::*;
 use crate::record::{ClosedBy, Connection, Exchange, Loss, Outcome};
-use crate::tcp::TcpState;
+use crate::tcp::{Endpoint, TcpState};
 use crate::tui::fixture::{
     NOW, ago, connection, exchange, mixed, mixed_updates, states, transition,
 };
@@ -280,7 +280,7 @@ fn every_state_but_the_last_has_lasted_until_the_next() {
     let row = Row::new(Arc::new(mixed().remove(6)));
     let steps = life(&row, NOW);
     let lasted: Vec<_> = steps.iter().map(|step| step.lasted_us.unwrap()).collect();
-    assert_eq!(lasted, [1_000, 39_000, 10_000, 50_000, 19_000_000]);
+    assert_eq!(lasted, [1_050, 3_239_000, 10_000, 50_000, 19_000_000]);
     assert!(steps[4].current && !steps[3].current);
 }
 
@@ -410,4 +410,55 @@ proptest! {
         let lasting = merged.iter().filter(|id| !model.table.row(ConnId(**id)).unwrap().ended());
         prop_assert_eq!(population(&model) as usize, lasting.count());
     }
+}
+
+#[test]
+fn a_click_selects_a_line_and_a_second_one_opens_it() {
+    let mut model = Model::new(|_| Err("no filters here".to_owned()));
+    model.tick(NOW);
+    model.offer(mixed_updates());
+    model.settle(PAGE);
+    let second = model.table.shown()[1];
+    model.act(Action::Pick(2));
+    assert_eq!((model.cursor.selected, model.panes.detail), (Some(second), false));
+    model.act(Action::Pick(2));
+    assert!(model.panes.detail);
+    model.act(Action::Pick(0));
+    model.act(Action::Pick(10_000));
+    assert_eq!(model.cursor.selected, Some(second), "the heading and empty lines are nobody's");
+}
+
+#[test]
+fn what_is_copied_is_the_address_the_filter_or_the_request() {
+    let mut model = Model::new(|_| Err("no filters here".to_owned()));
+    model.tick(NOW);
+    model.offer(mixed_updates());
+    model.settle(PAGE);
+    assert_eq!(model.act(Action::Copy), None);
+    model.act(Action::First);
+    let row = model.selected().unwrap();
+    let (remote, port) = (row.connection().remote, row.connection().local.port);
+    assert_eq!(model.act(Action::Copy), Some(Effect::Copy(remote.to_string())));
+    let filter = format!("host:{} port:{port} port:{}", remote.ip, remote.port);
+    assert_eq!(model.act(Action::CopyFilter), Some(Effect::Copy(filter)));
+    model.act(Action::NextPage);
+    model.settle(PAGE);
+    model.act(Action::First);
+    let Some(Effect::Copy(command)) = model.act(Action::Copy) else { panic!("nothing copied") };
+    assert!(command.starts_with("curl '") || command.starts_with("curl --"), "{command}");
+}
+
+#[test]
+fn an_exchange_that_both_ends_tell_stands_once_among_the_requests() {
+    let mut model = Model::new(|_| Err("no filters here".to_owned()));
+    let client = Connection { peer: Some(ConnId(2)), ..connection(1) };
+    let server =
+        Connection { endpoint: Some(Endpoint::Server), peer: Some(ConnId(1)), ..connection(2) };
+    model.offer([client, server].map(|end| Update::Connection(Arc::new(end))).into());
+    let exchanges = [exchange(2, 1, 200), exchange(1, 1, 200)];
+    model.offer(exchanges.map(|e| Update::Record(Record::Exchange(Arc::new(e)))).into());
+    model.act(Action::NextPage);
+    model.settle(PAGE);
+    let told: Vec<_> = model.requests.in_sight(PAGE).map(|(_, e)| e.exchange.conn).collect();
+    assert_eq!(told, [ConnId(1)]);
 }

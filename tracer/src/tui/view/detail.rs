@@ -53,6 +53,8 @@ fn looks(line: &DetailLine, width: usize, theme: &Theme) -> Vec<Line<'static>> {
             let lines = wrap(&text::clean(words), width).into_iter();
             lines.map(|line| Line::styled(line, theme.tone(*tone))).collect()
         }
+        DetailLine::LadderHeading(ladder) => vec![super::ladder::heading(ladder, width, theme)],
+        DetailLine::Rung(rung) => vec![super::ladder::line(rung, width, theme)],
         DetailLine::LifeHeading => {
             let heading = format!("{:<11}  {:<15}  {:>8}  MEANS", "STATE", "SINCE (UTC)", "FOR");
             vec![Line::styled(heading, theme.dim)]

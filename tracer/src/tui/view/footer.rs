@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::put_line;
 use crate::tui::model::filter::FilterLine;
-use crate::tui::model::{Flow, Model};
+use crate::tui::model::{Flow, Model, Page};
 use crate::tui::text::{clean, fit};
 use crate::tui::theme::Theme;
 
@@ -29,13 +29,17 @@ pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) -> Op
 /// The keys that matter now, as many as fit.
 fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
     let pause = if matches!(model.flow, Flow::Paused { .. }) { "go on" } else { "pause" };
+    let other = match model.page {
+        Page::Connections => "requests",
+        Page::Requests => "connections",
+    };
     let enter = if model.panes.detail {
         [("Esc", "back"), ("PgDn", "scroll")]
     } else {
         [("Enter", "detail"), ("s", "sort")]
     };
     let before = [("?", "keys"), ("q", "quit"), ("space", pause), ("/", "filter")];
-    let after = [("l", "log"), ("S", "turn order")];
+    let after = [("Tab", other), ("y", "copy"), ("l", "log"), ("S", "turn order")];
     let mut line = Line::from(" ");
     for &(key, does) in before.iter().chain(&enter).chain(&after) {
         if line.width() + key.len() + does.len() + 2 <= room {
@@ -48,6 +52,13 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
 
 /// `14 of 812`.
 fn position(model: &Model) -> String {
+    if model.page == Page::Requests {
+        let (requests, all) = (&model.requests, model.requests.len());
+        return match requests.selected {
+            Some(_) => format!("{} of {all}", requests.index + 1),
+            None => format!("last {all} requests"),
+        };
+    }
     let (shown, all) = (model.table.shown().len(), model.table.len());
     match model.cursor.selected {
         Some(_) => format!("{} of {shown}", model.cursor.index + 1),

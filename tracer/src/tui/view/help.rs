@@ -8,8 +8,8 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 16] = [
-    ("↑ ↓ j k", "select a connection; the selection follows it"),
+const KEYS: [(&str, &str); 19] = [
+    ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
     ("Enter", "its whole story"),
@@ -18,12 +18,15 @@ const KEYS: [(&str, &str); 16] = [
     ("s h ← →", "sort by another column"),
     ("S", "sort the other way round"),
     ("/", "filter: port:443 comm:nginx state:time_wait"),
+    ("Tab", "connections, requests"),
+    ("y Y", "copy address or curl command; the filter that selects it"),
     ("l", "log"),
     ("q Ctrl-C", "quit"),
     ("", ""),
     ("→ ← ?", "opened here, accepted here, unknown"),
     ("!", "stuck, failed, or something about it was lost"),
     ("n?", "an answer of which something is missing"),
+    ("░ ▒ ▄ █ ▂", "connect, TLS, send, wait, receive"),
     ("times", "UTC; TIME_WAIT counts down from 60 s"),
 ];
 

@@ -65,6 +65,15 @@ impl Plan {
         Plan::Full(Screen { header, lanes, table, detail, log, footer })
     }
 
+    /// Where the rows of the table stand.
+    #[must_use]
+    pub fn table(&self) -> Option<Rect> {
+        match self {
+            Plan::Full(screen) => screen.table,
+            Plan::Tiny => None,
+        }
+    }
+
     /// Connections that the table has room for.
     #[must_use]
     pub fn page_rows(&self) -> usize {

@@ -5,9 +5,11 @@ mod detail;
 mod footer;
 mod header;
 mod help;
+mod ladder;
 mod lanes;
 mod layout;
 mod log;
+mod requests;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -19,8 +21,8 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::Line;
 use tui_logger::TuiWidgetState;
 
-use super::model::Model;
 use super::model::order::Column;
+use super::model::{Model, Page};
 use super::text::{fit, wrap};
 use super::theme::Theme;
 use crate::tcp::TcpState;
@@ -42,6 +44,8 @@ pub fn draw(
     }
 }
 
+type Draw = fn(&mut Buffer, Rect, &Model, &Theme);
+
 fn full(
     frame: &mut Frame<'_>,
     model: &Model,
@@ -54,11 +58,15 @@ fn full(
     if let Some(area) = screen.lanes {
         lanes::draw(buffer, area, model.table.lanes(), theme);
     }
+    let (list, detail): (Draw, Draw) = match model.page {
+        Page::Connections => (table::draw, detail::draw),
+        Page::Requests => (requests::draw, requests::detail),
+    };
     if let Some(area) = screen.table {
-        table::draw(buffer, area, model, theme);
+        list(buffer, area, model, theme);
     }
     if let Some(area) = screen.detail {
-        detail::draw(buffer, area, model, theme);
+        detail(buffer, area, model, theme);
     }
     if let Some(area) = screen.log {
         log::draw(buffer, area, log, theme);

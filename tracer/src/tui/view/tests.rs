@@ -117,6 +117,66 @@ fn the_detail_of_a_busy_connection_lists_its_last_requests() {
 }
 
 #[test]
+fn requests_have_a_page_of_their_own_with_their_routes() {
+    pictures("requests", || {
+        let mut model = mixed();
+        model.act(Action::NextPage);
+        model
+    });
+}
+
+#[test]
+fn the_slowest_request_is_three_keys_away_with_its_headers() {
+    pictures("slowest", || {
+        let mut model = mixed();
+        for action in [Action::NextPage, Action::NextSort, Action::Enter] {
+            model.settle(20);
+            model.act(action);
+        }
+        model
+    });
+}
+
+#[test]
+fn both_ends_of_a_connection_make_one_ladder() {
+    use crate::tcp::Direction::{Received, Sent};
+    let mut model = mixed();
+    let client = crate::tui::fixture::connection(21);
+    let life = [(TcpState::SynRecv, 1_250_040), (TcpState::Established, 1_249_990)];
+    let server = Connection {
+        id: ConnId(22),
+        endpoint: Some(crate::tcp::Endpoint::Server),
+        peer: Some(client.id),
+        local: client.remote,
+        remote: client.local,
+        comm: Some("nginx".to_owned()),
+        pid: Some(455),
+        states: crate::tui::fixture::states(&life),
+        ..crate::tui::fixture::connection(22)
+    };
+    let client = Connection { peer: Some(server.id), ..client };
+    let ends = [client, server].map(|end| Update::Connection(std::sync::Arc::new(end)));
+    model.offer(ends.into());
+    let segment = crate::tui::fixture::segment;
+    model.offer(vec![
+        segment(21, 1_250_070, Sent, "S", 0),
+        segment(22, 1_250_050, Received, "S", 0),
+        segment(22, 1_250_035, Sent, "SA", 0),
+        segment(21, 1_250_010, Received, "SA", 0),
+    ]);
+    let request = crate::tui::fixture::exchange(21, 1, 404);
+    model.offer(vec![Update::Record(Record::Exchange(std::sync::Arc::new(request)))]);
+    select(&mut model, 21);
+    model.act(Action::Enter);
+    for (width, height) in [(80, 24), (120, 40), (250, 30)] {
+        let picture = picture(&mut model, width, height);
+        insta::with_settings!({ snapshot_path => "../snapshots", prepend_module_to_snapshot => false }, {
+            insta::assert_snapshot!(format!("ladder_{width}x{height}"), picture);
+        });
+    }
+}
+
+#[test]
 fn help_names_the_keys() {
     pictures("help", || {
         let mut model = mixed();
@@ -184,7 +244,9 @@ fn no_size_panics_whatever_is_open() {
     {
         let mut model = mixed();
         select(&mut model, 7);
-        for open in [Action::ToggleLog, Action::Enter, Action::EditFilter, Action::ToggleHelp] {
+        let opens = [Action::ToggleLog, Action::Enter, Action::EditFilter, Action::ToggleHelp];
+        let requests = [Action::NextPage, Action::Down, Action::Enter];
+        for open in opens.into_iter().chain([Action::Back, Action::Back]).chain(requests) {
             model.act(open);
             picture(&mut model, width.max(1), height.max(1));
         }
