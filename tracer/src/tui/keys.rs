@@ -73,6 +73,7 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'S' => Action::ReverseSort,
         ' ' => Action::TogglePause,
         '/' => Action::EditFilter,
+        '!' => Action::NextAlarm,
         'y' => Action::Copy,
         'Y' => Action::CopyFilter,
         'l' => Action::ToggleLog,

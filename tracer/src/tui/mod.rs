@@ -153,7 +153,11 @@ fn frame(
 ) -> anyhow::Result<Option<Rect>> {
     screen.terminal.autoresize().context("the terminal is gone")?;
     let size = screen.terminal.size().context("the terminal is gone")?;
-    let plan = view::Plan::new(Rect::from((ratatui::layout::Position::ORIGIN, size)), &model.panes);
+    let plan = view::Plan::new(
+        Rect::from((ratatui::layout::Position::ORIGIN, size)),
+        &model.panes,
+        model.table.alarms().len(),
+    );
     model.settle(plan.page_rows());
     let draw = |frame: &mut ratatui::Frame<'_>| view::draw(frame, model, &plan, theme, log);
     screen.terminal.draw(draw).context("the terminal is gone")?;

@@ -128,7 +128,7 @@ fn draw(
     theme: &Theme,
     log: &TuiWidgetState,
 ) {
-    let plan = Plan::new(Rect::new(0, 0, WIDTH, HEIGHT), &model.panes);
+    let plan = Plan::new(Rect::new(0, 0, WIDTH, HEIGHT), &model.panes, model.table.alarms().len());
     model.settle(plan.page_rows());
     // Drawing into memory cannot fail.
     _ = terminal.draw(|frame| view::draw(frame, model, &plan, theme, log));

@@ -39,6 +39,8 @@ pub enum Action {
     Back,
     /// Select what stands in this line of the table, its heading being line 0; picked again it opens.
     Pick(usize),
+    /// Open what the next alarm shows.
+    NextAlarm,
     /// To the next page: connections, requests.
     NextPage,
     /// Copy the address of the selected connection, or the selected request as a curl command line.
@@ -91,6 +93,7 @@ impl Model {
             Action::Enter => self.open_detail(),
             Action::Back => self.back(),
             Action::Pick(line) => self.pick(line),
+            Action::NextAlarm => self.next_alarm(),
             Action::NextPage => self.next_page(),
             Action::Copy => return self.copied().map(Effect::Copy),
             Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
@@ -129,6 +132,24 @@ impl Model {
         } else {
             self.select(index);
         }
+    }
+
+    /// The alarm behind the one that is looked at, or the first. A filter that hides it is lifted.
+    fn next_alarm(&mut self) {
+        let alarms = self.table.alarms();
+        let current = alarms.iter().position(|alarm| Some(alarm.example) == self.cursor.selected);
+        let next = current.map_or(0, |index| index + 1);
+        let Some(alarm) = alarms.get(next).or(alarms.first()) else { return };
+        let example = alarm.example;
+        if self.table.row(example).is_some_and(|row| !row.shown) {
+            self.filter = None;
+            self.table.set_stale();
+            self.requests.set_stale();
+        }
+        self.page = Page::Connections;
+        self.cursor.selected = Some(example);
+        self.panes.detail = true;
+        self.panes.detail_scroll = 0;
     }
 
     fn next_page(&mut self) {

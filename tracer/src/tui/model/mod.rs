@@ -1,6 +1,7 @@
 //! What the view knows: values only. No terminal, no clock: time comes in with [`Model::tick`].
 
 mod action;
+pub mod alarms;
 pub mod copy;
 pub mod detail;
 pub mod filter;

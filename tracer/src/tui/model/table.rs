@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::alarms::{Alarm, alarms};
 use super::filter::ActiveFilter;
 use super::lanes::Lanes;
 use super::order::{Order, Sort};
@@ -29,6 +30,7 @@ pub struct Table {
     /// Ended connections in the order in which they leave.
     fading: VecDeque<(Timestamp, ConnId)>,
     lanes: Lanes,
+    alarms: Vec<Alarm>,
     turned_away: u64,
     unknown: u64,
     max_rows: usize,
@@ -43,6 +45,7 @@ impl Table {
             stale: false,
             fading: VecDeque::new(),
             lanes: Lanes::default(),
+            alarms: Vec::new(),
             turned_away: 0,
             unknown: 0,
             max_rows,
@@ -77,6 +80,12 @@ impl Table {
     #[must_use]
     pub fn lanes(&self) -> &Lanes {
         &self.lanes
+    }
+
+    /// What stands out, the greatest first; looked at once a second.
+    #[must_use]
+    pub fn alarms(&self) -> &[Alarm] {
+        &self.alarms
     }
 
     /// Connections that found no room.
@@ -219,6 +228,7 @@ impl Table {
     fn count_stuck(&mut self, now: Timestamp) {
         let stuck = self.rows.values().filter(|row| row.stuck(now)).map(Row::state);
         self.lanes.set_stuck(stuck);
+        self.alarms = alarms(self.rows.values(), now);
     }
 
     /// Asks for all to be sorted and filtered anew at the next [`Table::settle`].

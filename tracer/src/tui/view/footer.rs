@@ -41,7 +41,9 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
     let before = [("?", "keys"), ("q", "quit"), ("space", pause), ("/", "filter")];
     let after = [("Tab", other), ("y", "copy"), ("l", "log"), ("S", "turn order")];
     let mut line = Line::from(" ");
-    for &(key, does) in before.iter().chain(&enter).chain(&after) {
+    let alarm = [("!", "next alarm")];
+    let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
+    for &(key, does) in before.iter().chain(alarm).chain(&enter).chain(&after) {
         if line.width() + key.len() + does.len() + 2 <= room {
             line.push_span(Span::styled(key, theme.accent));
             line.push_span(Span::styled(format!(" {does}  "), theme.dim));

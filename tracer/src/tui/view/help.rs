@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 19] = [
+const KEYS: [(&str, &str); 20] = [
     ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
@@ -18,13 +18,14 @@ const KEYS: [(&str, &str); 19] = [
     ("s h ← →", "sort by another column"),
     ("S", "sort the other way round"),
     ("/", "filter: port:443 comm:nginx state:time_wait"),
+    ("!", "to the next alarm"),
     ("Tab", "connections, requests"),
     ("y Y", "copy address or curl command; the filter that selects it"),
     ("l", "log"),
     ("q Ctrl-C", "quit"),
     ("", ""),
     ("→ ← ?", "opened here, accepted here, unknown"),
-    ("!", "stuck, failed, or something about it was lost"),
+    ("! at a row", "stuck, failed, or something about it was lost"),
     ("n?", "an answer of which something is missing"),
     ("░ ▒ ▄ █ ▂", "connect, TLS, send, wait, receive"),
     ("times", "UTC; TIME_WAIT counts down from 60 s"),

@@ -31,6 +31,8 @@ pub struct Screen {
     pub header: Rect,
     /// Population per state.
     pub lanes: Option<Rect>,
+    /// What stands out.
+    pub alarms: Option<Rect>,
     /// The connections.
     pub table: Option<Rect>,
     /// The selected connection.
@@ -42,9 +44,9 @@ pub struct Screen {
 }
 
 impl Plan {
-    /// The plan for a terminal of the size of `area`.
+    /// The plan for a terminal of the size of `area`, with so many alarms.
     #[must_use]
-    pub fn new(area: Rect, panes: &Panes) -> Plan {
+    pub fn new(area: Rect, panes: &Panes, alarms: usize) -> Plan {
         if area.width < MIN_WIDTH || area.height < MIN_HEIGHT {
             return Plan::Tiny;
         }
@@ -54,6 +56,8 @@ impl Plan {
         let covered = panes.detail && !has_room_for_both(area);
         let lane_lines = if covered { 0 } else { lane_lines(area) };
         let lanes = (lane_lines > 0).then(|| cut_top(&mut rest, lane_lines));
+        let alarm_lines = if covered { 0 } else { alarm_lines(area).min(alarms as u16) };
+        let alarms = (alarm_lines > 0).then(|| cut_top(&mut rest, alarm_lines));
         let log_lines = (area.height / 4).max(4);
         let log =
             (panes.log && rest.height > log_lines + 2).then(|| cut_bottom(&mut rest, log_lines));
@@ -62,7 +66,7 @@ impl Plan {
             true if covered => (None, Some(rest)),
             true => split(area, rest),
         };
-        Plan::Full(Screen { header, lanes, table, detail, log, footer })
+        Plan::Full(Screen { header, lanes, alarms, table, detail, log, footer })
     }
 
     /// Where the rows of the table stand.
@@ -115,6 +119,16 @@ fn lane_lines(area: Rect) -> u16 {
     match (area.width, area.height) {
         (super::lanes::FULL_WIDTH.., 20..) => 3,
         (super::lanes::SMALL_WIDTH.., 14..) => 2,
+        _ => 0,
+    }
+}
+
+/// Lines for alarms at most.
+fn alarm_lines(area: Rect) -> u16 {
+    match area.height {
+        30.. => 3,
+        20.. => 2,
+        12.. => 1,
         _ => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! Draws the model. Nothing here changes it, sorts, or looks at a row that is out of sight.
 
+mod alarms;
 mod ascii;
 mod detail;
 mod footer;
@@ -57,6 +58,9 @@ fn full(
     header::draw(buffer, screen.header, model, theme);
     if let Some(area) = screen.lanes {
         lanes::draw(buffer, area, model.table.lanes(), theme);
+    }
+    if let Some(area) = screen.alarms {
+        alarms::draw(buffer, area, model, theme);
     }
     let (list, detail): (Draw, Draw) = match model.page {
         Page::Connections => (table::draw, detail::draw),

@@ -45,7 +45,7 @@ fn mixed() -> Model {
 
 fn picture_in(model: &mut Model, width: u16, height: u16, locale: &str) -> String {
     let theme = Theme::new(Palette::Dark, |name| (name == "LANG").then(|| locale.to_owned()));
-    let plan = Plan::new(Rect::new(0, 0, width, height), &model.panes);
+    let plan = Plan::new(Rect::new(0, 0, width, height), &model.panes, model.table.alarms().len());
     model.settle(plan.page_rows());
     let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
     terminal.draw(|frame| draw(frame, model, &plan, &theme, &TuiWidgetState::new())).unwrap();
@@ -174,6 +174,36 @@ fn both_ends_of_a_connection_make_one_ladder() {
             insta::assert_snapshot!(format!("ladder_{width}x{height}"), picture);
         });
     }
+}
+
+#[test]
+fn what_stands_out_is_said_with_its_reason() {
+    pictures("alarms", || {
+        let mut model = mixed();
+        model.tick(NOW.plus_ns(1_000_000_000));
+        model
+    });
+}
+
+#[test]
+fn one_key_leads_to_what_the_next_alarm_shows() {
+    let mut model = mixed();
+    model.tick(NOW.plus_ns(1_000_000_000));
+    typed(&mut model, "state:syn_sent");
+    model.act(Action::Enter);
+    let examples: Vec<ConnId> = model.table.alarms().iter().map(|alarm| alarm.example).collect();
+    assert!(examples.len() > 1);
+    let seen: Vec<Option<ConnId>> = (0..=examples.len())
+        .map(|_| {
+            model.settle(20);
+            model.act(Action::NextAlarm);
+            model.settle(20);
+            model.cursor.selected
+        })
+        .collect();
+    let around = examples.iter().chain([&examples[0]]).copied().map(Some);
+    assert_eq!(seen, around.collect::<Vec<_>>());
+    assert!(model.panes.detail);
 }
 
 #[test]
