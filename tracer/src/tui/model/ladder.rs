@@ -296,7 +296,16 @@ fn line_for(
     at: Timestamp,
     not_before: usize,
 ) -> Option<usize> {
-    let sends = matches!(state, TcpState::SynSent | TcpState::FinWait1 | TcpState::LastAck);
+    let resets = |rung: &Rung| {
+        let is_reset = matches!(&rung.between, Between::Segment { from, words, .. }
+            if *from == side && words.starts_with("RST"));
+        is_reset && rung.at >= at && rung.at.since_ns(at) <= NEAR_NS
+    };
+    let sends = match state {
+        TcpState::SynSent | TcpState::FinWait1 | TcpState::LastAck => true,
+        TcpState::Close => rungs.iter().any(resets),
+        _ => false,
+    };
     let fits = |rung: &Rung| {
         let free = match side {
             Side::Client => rung.client.is_none(),

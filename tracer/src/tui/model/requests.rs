@@ -37,7 +37,8 @@ pub enum By {
 pub struct Entry {
     /// The exchange.
     pub exchange: Arc<Exchange>,
-    connection: Option<Arc<Connection>>,
+    /// Whose it was; `None` where the connection was not known.
+    pub connection: Option<Arc<Connection>>,
     state: TcpState,
 }
 

@@ -9,8 +9,9 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::{cell, put_line};
 use crate::record::{Exchange, Headers, Timing};
 use crate::tui::model::Model;
-use crate::tui::model::detail::request;
+use crate::tui::model::detail::{address, request};
 use crate::tui::model::requests::{By, Entry, Route, total_us};
+use crate::tui::model::row::{arrow, owner};
 use crate::tui::text::{self, clean, fit};
 use crate::tui::theme::Theme;
 
@@ -185,7 +186,8 @@ fn parts(timing: &Timing, theme: &Theme) -> [(u64, &'static str, Style); 5] {
 pub fn detail(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) {
     let Some(entry) = model.requests.selected() else { return };
     let exchange = &entry.exchange;
-    let title = format!(" {} {} ", exchange.conn, number(exchange));
+    let room = usize::from(area.width.saturating_sub(4));
+    let title = format!(" {} ", fit(&title(entry), room));
     let block = Block::bordered().border_style(theme.dim).title(Span::styled(title, theme.heading));
     let inner = block.inner(area);
     Clear.render(area, buffer);
@@ -197,6 +199,17 @@ pub fn detail(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) {
     for (line, row) in lines[first..].iter().zip(0..inner.height) {
         put_line(buffer, inner, row, line);
     }
+}
+
+/// `c36 curl[812] 10.0.0.4:41007 → 10.0.0.9:80, new`
+fn title(entry: &Entry) -> String {
+    let exchange = &entry.exchange;
+    let ends = entry.connection.as_deref().map(|connection| {
+        let owner = owner(connection).unwrap_or_else(|| "owner unknown".to_owned());
+        let arrow = arrow(connection.endpoint);
+        format!(" {} {} {arrow} {}", clean(&owner), address(&connection.local), connection.remote)
+    });
+    format!("{}{}, {}", exchange.conn, ends.unwrap_or_default(), number(exchange))
 }
 
 fn detail_lines(exchange: &Exchange, theme: &Theme) -> Vec<Line<'static>> {

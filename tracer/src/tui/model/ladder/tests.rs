@@ -128,3 +128,16 @@ fn a_name_that_both_ends_share_is_not_used() {
     model.offer(vec![Update::Connection(Arc::new(server))]);
     assert!(told(&model, 1)[0].ends_with("the server learns: the client can send"));
 }
+
+#[test]
+fn the_end_of_who_resets_stands_on_the_line_of_its_reset() {
+    let mut model = Model::new(|_| Err("no filters here".to_owned()));
+    let states = states(&[(Established, 400), (TcpState::Close, 101)]);
+    let end = Connection { endpoint: Some(Endpoint::Server), states, ..connection(1) };
+    model.offer(vec![Update::Connection(Arc::new(end))]);
+    model.offer(vec![segment(1, 100, Direction::Sent, "R", 1)]);
+    assert_eq!(
+        told(&model, 1).last().map(String::as_str),
+        Some("|Server RST seq 1 AtOne|CLOSE|curl cuts it off at once")
+    );
+}
