@@ -90,6 +90,12 @@ pub struct Pipeline {
     next_expiry_ns: u64,
     /// When the socket table is to be looked at because states were lost.
     reconcile_ns: Option<u64>,
+    /// When everything was attached. What some hooks saw before, others did not.
+    attached_ns: u64,
+    /// What followed from the events before the first poll.
+    begun: Vec<Output>,
+    /// Until the dump of older sockets is merged, ends are not settled: what has ended since must be known as such.
+    is_merged: bool,
 }
 
 /// What was already told as lost.
@@ -149,6 +155,9 @@ impl Pipeline {
             next_overdue_ns: 0,
             next_expiry_ns: 0,
             reconcile_ns: None,
+            attached_ns: clock_ns(ClockId::CLOCK_MONOTONIC),
+            begun: Vec::new(),
+            is_merged: false,
         };
         pipeline.merge_older();
         Ok(pipeline)
@@ -157,6 +166,11 @@ impl Pipeline {
     /// The sockets that are there already. The hooks are attached: nothing falls between.
     fn merge_older(&mut self) {
         let dump = self.sockets.dump_all();
+        // Events know better than a dump that takes its time on a busy host.
+        let mut begun = Vec::new();
+        self.catch_up(clock_ns(ClockId::CLOCK_MONOTONIC), &mut begun);
+        self.begun = begun;
+        self.is_merged = true;
         for failure in &dump.failures {
             log::warn!(
                 "sockets older than the tracer are unknown in network namespace {}: {}",
@@ -185,6 +199,7 @@ impl Pipeline {
 
     /// Takes in what the kernel told up to now and hands out what follows.
     pub fn poll(&mut self, out: &mut Vec<Output>) -> Progress {
+        out.append(&mut self.begun);
         let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
         let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
         let census = due.then(|| self.take_census()).flatten();
@@ -266,13 +281,26 @@ impl Pipeline {
     fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {
         let mut events = 0;
         let Pipeline {
-            loaded, merger, engine, anchor, malformed, processes, next_expiry_ns, ..
+            loaded,
+            merger,
+            engine,
+            anchor,
+            malformed,
+            processes,
+            next_expiry_ns,
+            attached_ns,
+            is_merged,
+            ..
         } = self;
         let rings: &mut [&mut dyn Source] = &mut [&mut loaded.events, &mut loaded.payloads];
         let taken = merger.take_until(rings, until_ns, |bytes| {
             events += 1;
+            let at_ns = peek_at_ns(bytes);
+            if at_ns.is_some_and(|at_ns| at_ns < *attached_ns) {
+                return;
+            }
             // Time passes between events too: what was long due before this one is settled first.
-            if let Some(at_ns) = peek_at_ns(bytes).filter(|at_ns| *at_ns >= *next_expiry_ns) {
+            if *is_merged && let Some(at_ns) = at_ns.filter(|at_ns| *at_ns >= *next_expiry_ns) {
                 *next_expiry_ns = at_ns + EXPIRY_EVERY_NS;
                 engine.expire(anchor.at(at_ns));
             }
@@ -296,7 +324,9 @@ impl Pipeline {
             }
         });
         self.seen += events as u64;
-        self.engine.expire(self.anchor.at(taken.reached_ns));
+        if self.is_merged {
+            self.engine.expire(self.anchor.at(taken.reached_ns));
+        }
         self.engine.drain_into(out);
         if until_ns >= self.next_losses_ns {
             self.next_losses_ns = until_ns.saturating_add(LOSSES_EVERY_NS);

@@ -319,6 +319,14 @@ impl Connection {
         seen.syn.then_some(way.isn)
     }
 
+    /// The timewait or request socket that it still is, where that one's timer was seen to stop.
+    pub(super) fn small_stopped(&self) -> Option<SmallSocket> {
+        let is_child = self.child_seen || self.state != TcpState::SynRecv;
+        self.small.filter(|small| {
+            small.stopped_at.get().is_some() && (small.kind == SmallKind::TimeWait || !is_child)
+        })
+    }
+
     /// Takes note of the kernel's count of events that it could not hand over; true when it grew.
     pub(super) fn note_kernel_lost(&mut self, socket_lost: u32) -> bool {
         let grew = socket_lost > self.kernel_lost;

@@ -78,6 +78,8 @@ fn is_other_end(a: &Connection, b: &Connection) -> bool {
         && b.peer().is_none()
         && a.tuple.local == b.tuple.remote
         && a.tuple.remote == b.tuple.local
+        // Loopback leads nowhere else, and each namespace has the same addresses on its own.
+        && (a.tuple.netns == b.tuple.netns || !a.tuple.remote.ip.is_loopback())
         // One that ended before the other began is an older user of the same addresses.
         && !began_after_end(a, b)
         && !began_after_end(b, a)

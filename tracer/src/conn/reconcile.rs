@@ -46,9 +46,13 @@ impl Tracker {
                 Some(cookie) => by_cookie.get(&cookie),
                 None => by_tuple.get(&connection.tuple),
             };
-            match found {
-                Some(socket) => self.correct(id, socket.state, at),
-                None => self.end_unseen(id, at),
+            match (found, connection.small_stopped()) {
+                (Some(socket), None) => self.correct(id, socket.state, at),
+                (None, None) => self.end_unseen(id, at),
+                // Its timer was seen to stop, as for an end: this is the proof that it was one. Else what explains
+                // the stop is still to come.
+                (None, Some(small)) => self.end_small_socket(id, small),
+                (Some(_), Some(_)) => {}
             }
         }
     }

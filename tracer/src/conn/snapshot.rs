@@ -1,7 +1,8 @@
 //! Sockets that are older than the tracer, from a sock_diag dump taken once the hooks are attached.
 //!
-//! Hooks first, dump second: nothing falls between. What an event told in the meantime is newer than the
-//! dump or in it, so a socket that is known already only gets what it lacks.
+//! Hooks first, dump second: nothing falls between. The events up to the dump's end are applied before it is merged: what
+//! they told is newer than the dump or in it, so a socket that is known already, or known to have ended, only gets
+//! what it lacks.
 
 use super::connection::{Owner, SmallKind};
 use super::tables::Key;
@@ -37,7 +38,8 @@ pub struct SnapshotSocket {
 }
 
 impl Tracker {
-    /// Merges the dump taken at start. `whole` says that every namespace could be read.
+    /// Merges the dump taken at start, once the events up to its end are applied. Nothing may be forgotten before
+    /// ([`Tracker::expire`]): a socket that ended while the dump was taken must be known as such. `whole` says that every namespace could be read.
     pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, whole: bool) {
         for socket in sockets {
             match self.find_exactly(&socket) {

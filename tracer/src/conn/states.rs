@@ -62,7 +62,7 @@ impl Tracker {
             None if self.has_living_child(&state.tuple) => {} // the same event again
             // No request socket: SYN cookies, TCP Fast Open, or its event was lost.
             None => {
-                if let Some(id) = self.open_server(state.tuple, at)
+                if let Some(id) = self.open_child(state.tuple, at)
                     && let Some(connection) = self.tables.get_mut(id)
                 {
                     connection.child_seen = true;
@@ -94,6 +94,14 @@ impl Tracker {
         self.claim_pending_syn(id, &tuple);
         self.pair_up(id);
         Some(id)
+    }
+
+    /// A child whose request socket is not known: before the dump is merged, that one is older than the tracer.
+    fn open_child(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
+        if self.snapshot_merged {
+            return self.open_server(tuple, at);
+        }
+        self.open_older(tuple, Some(Endpoint::Server), TcpState::SynRecv)
     }
 
     fn tell_step(&mut self, id: Key, from: TcpState, to: TcpState, at: Timestamp) {
@@ -153,7 +161,7 @@ impl Tracker {
         if state.from == TcpState::SynRecv
             && let Some(at) = born
         {
-            let id = self.open_server(state.tuple, at)?;
+            let id = self.open_child(state.tuple, at)?;
             if let Some(cookie) = event.cookie {
                 self.tables.set_cookie(id, cookie);
             }
@@ -176,12 +184,7 @@ impl Tracker {
             TcpState::SynSent => Some(Endpoint::Client),
             _ => None,
         };
-        let id = self.open(state.tuple, endpoint, state.from, None)?;
-        let older = !self.snapshot_merged;
-        if let Some(connection) = self.tables.get_mut(id) {
-            connection.older = older;
-            connection.evidence.missed += u32::from(!older);
-        }
+        let id = self.open_older(state.tuple, endpoint, state.from)?;
         if let Some(cookie) = event.cookie {
             self.tables.set_cookie(id, cookie);
         }

@@ -12,7 +12,7 @@ use super::tables::Key;
 use super::tracker::{CHILD_WAIT_NS, TIMER_SETTLE_NS, Tracker};
 use crate::event::Timer;
 use crate::record::Source;
-use crate::tcp::TcpState;
+use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
 impl Tracker {
@@ -20,8 +20,8 @@ impl Tracker {
         match (timer.of, timer.op) {
             (TimerOf::Request, TimerOp::Start) => self.request_armed(at, timer),
             (TimerOf::TimeWait, TimerOp::Start) => self.timewait_armed(at, cookie, timer),
-            (_, TimerOp::Cancel) => self.small_socket_sign(at, timer, false),
-            (_, TimerOp::Expire) => self.small_socket_sign(at, timer, true),
+            (_, TimerOp::Cancel) => self.small_socket_sign(at, cookie, timer, false),
+            (_, TimerOp::Expire) => self.small_socket_sign(at, cookie, timer, true),
         }
     }
 
@@ -91,12 +91,7 @@ impl Tracker {
 
     /// A timewait socket of a connection that is not known.
     fn open_timewait(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
-        let id = self.open(timer.tuple, None, timer.state, None)?;
-        let older = !self.snapshot_merged;
-        if let Some(connection) = self.tables.get_mut(id) {
-            connection.older = older;
-            connection.evidence.missed += u32::from(!older);
-        }
+        let id = self.open_older(timer.tuple, None, timer.state)?;
         if let Some(cookie) = cookie {
             self.tables.set_cookie(id, cookie);
         }
@@ -110,8 +105,15 @@ impl Tracker {
         (connection.tuple == timer.tuple && !connection.is_closed()).then_some(id)
     }
 
-    fn small_socket_sign(&mut self, at: Timestamp, timer: &Timer, expired: bool) {
-        let Some(id) = self.living(timer).or_else(|| self.adopt_dumped(timer)) else { return };
+    fn small_socket_sign(
+        &mut self,
+        at: Timestamp,
+        cookie: Option<u64>,
+        timer: &Timer,
+        expired: bool,
+    ) {
+        let known = self.living(timer).or_else(|| self.adopt_dumped(timer));
+        let Some(id) = known.or_else(|| self.open_before_dump(cookie, timer)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         let kind = kind_of(timer);
         let Some(small) = connection.small.as_mut().filter(|s| s.kind == kind) else { return };
@@ -136,6 +138,22 @@ impl Tracker {
             return None;
         }
         self.tables.set_small(id, small.kind, timer.skaddr);
+        Some(id)
+    }
+
+    /// A small socket that the dump, not merged yet, may tell of: it ends now, or its child is known already.
+    fn open_before_dump(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
+        if self.snapshot_merged {
+            return None;
+        }
+        let id = match timer.of {
+            TimerOf::TimeWait => self.open_timewait(cookie, timer)?,
+            TimerOf::Request if self.tables.by_tuple(&timer.tuple).is_some() => return None,
+            TimerOf::Request => {
+                self.open_older(timer.tuple, Some(Endpoint::Server), TcpState::SynRecv)?
+            }
+        };
+        self.tables.set_small(id, kind_of(timer), timer.skaddr);
         Some(id)
     }
 
@@ -198,7 +216,14 @@ impl Tracker {
             self.deadlines.push(now.plus_ns(TIMER_SETTLE_NS), id, Due::SmallSocketEnd);
             return;
         }
-        let Some(ended_at) = small.stopped_at.get().filter(|at| due(*at)) else { return };
+        if small.stopped_at.get().is_some_and(due) {
+            self.end_small_socket(id, small);
+        }
+    }
+
+    /// It ended when its timer stopped.
+    pub(super) fn end_small_socket(&mut self, id: Key, small: SmallSocket) {
+        let Some(ended_at) = small.stopped_at.get() else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         if connection.is_closed() {
             return;

@@ -222,6 +222,23 @@ impl Tracker {
         Some(key)
     }
 
+    /// A connection that is met in the middle of its life: older than the tracer, or, once the dump is merged, one
+    /// whose events were missed.
+    pub(super) fn open_older(
+        &mut self,
+        tuple: Tuple,
+        endpoint: Option<Endpoint>,
+        state: TcpState,
+    ) -> Option<Key> {
+        let id = self.open(tuple, endpoint, state, None)?;
+        let older = !self.snapshot_merged;
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.older = older;
+            connection.evidence.missed += u32::from(!older);
+        }
+        Some(id)
+    }
+
     /// Moves a connection to a state and tells it.
     pub(super) fn step(&mut self, id: Key, to: TcpState, at: Timestamp, source: Source) {
         let Some(connection) = self.tables.get_mut(id) else { return };

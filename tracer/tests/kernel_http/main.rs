@@ -149,5 +149,8 @@ fn trials(arguments: &Arguments) -> Vec<Trial> {
     };
     let mut trials: Vec<Trial> = TABLE.iter().map(row).collect();
     trials.push(Trial::test(many::NAME, || many::every_one_is_recorded().map_err(Failed::from)));
+    trials.push(Trial::test(many::LATE_NAME, || {
+        many::under_way_at_the_start().map_err(Failed::from)
+    }));
     trials
 }

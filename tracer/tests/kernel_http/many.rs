@@ -1,4 +1,5 @@
-//! A hundred thousand connections, recorded and exported: as many in the file as were made, and nothing lost.
+//! A hundred thousand connections, recorded and exported: as many in the file as were made, and nothing lost. And a
+//! start in the midst of them: what was under way is older than the tracer, not lost.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -56,6 +57,50 @@ pub fn every_one_is_recorded() -> Result<(), String> {
     Tally::of(&exported, place.netns())?.judge(count as u64, opens)
 }
 
+/// Connections that are made while the tracer starts.
+const LATE_COUNT: usize = 30_000;
+
+pub const LATE_NAME: &str = "what_is_under_way_at_the_start_is_older_and_not_lost";
+
+pub fn under_way_at_the_start() -> Result<(), String> {
+    for program in ["nginx", "ab"] {
+        if environment::program(program).is_none() {
+            environment::skip(LATE_NAME, &format!("needs {program}"));
+            return Ok(());
+        }
+    }
+    let mut place = Place::new();
+    place.file("small", 512);
+    servers::nginx(&mut place);
+    let recording = place.folder().join("late.trace");
+    let url = format!("http://127.0.0.1:{PORT}/small");
+    let mut load = place
+        .command("ab")
+        .args(["-q", "-r", "-n", &LATE_COUNT.to_string(), "-c", "50", &url])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let under_load = wait_until(STEP, || place.opens().0 > 2_000);
+    let recorder = record(&recording);
+    let at_the_start = place.opens().0;
+    let loaded = load.wait().is_ok_and(|status| status.success());
+    end(recorder)?;
+    if !under_load || !loaded || at_the_start >= LATE_COUNT as u64 {
+        return Err(format!("the load did not go on while the tracer started: {at_the_start}"));
+    }
+    let exported = place.folder().join("late.jsonl");
+    export(&recording, &exported)?;
+    let tally = Tally::of(&exported, place.netns())?;
+    println!("begun after {at_the_start} connections; {tally:?}");
+    let some = tally.older > 0 && tally.clients > 0;
+    if some && tally.lost_events <= tally.hidden && tally.loss_lines.is_empty() {
+        return Ok(());
+    }
+    Err(format!("begun after {at_the_start} connections; recorded: {tally:?}"))
+}
+
 fn record(to: &Path) -> Child {
     let recorder = Command::new(environment::tracer())
         .args(["record", "-o"])
@@ -108,11 +153,14 @@ struct Tally {
     by_exchanges: HashMap<u64, u64>,
     unpaired: u64,
     lost_events: u64,
+    older: u64,
     complete: u64,
     incomplete: u64,
     /// Of tracing programs, in the time of processes that the kernel shields from them.
     hidden: u64,
     loss_lines: Vec<String>,
+    /// The first lines of connections with lost events or without their other end, to see why.
+    examples: Vec<String>,
 }
 
 impl Tally {
@@ -138,6 +186,11 @@ impl Tally {
                     *tally.by_exchanges.entry(life.exchanges).or_default() += 1;
                     tally.unpaired += u64::from(life.peer.is_none());
                     tally.lost_events += life.lost_events;
+                    let is_odd = life.lost_events > 0 || life.peer.is_none();
+                    if is_odd && !life.older_than_tracer && tally.examples.len() < 4 {
+                        tally.examples.push(text);
+                    }
+                    tally.older += u64::from(life.older_than_tracer);
                     mine.push(life.id);
                 }
                 Line::Exchange(exchange) => {

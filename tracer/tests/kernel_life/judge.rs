@@ -30,11 +30,19 @@ pub fn judge(played: &Played, outcome: &Outcome) -> Result<(), String> {
     Err(report(played, lives, outcome, &problems))
 }
 
-/// Whether everything that is told otherwise was said to be hidden: one event for each life at least.
+/// Whether everything that is told otherwise was said to be hidden: one event for each life at least. A scenario's own
+/// check, which names no life, follows from those.
 fn excused(deviations: &[String], outcome: &Outcome) -> bool {
-    let lives: HashSet<&str> =
-        deviations.iter().filter_map(|text| text.split(':').next()).collect();
-    !lives.is_empty() && lives.iter().all(|life| outcome.hidden.excuses(life))
+    let is_life = |name: &&str| {
+        let number = name.strip_prefix('c').unwrap_or_default();
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut excused: HashSet<&str> =
+        deviations.iter().filter_map(|text| text.split(':').next()).filter(is_life).collect();
+    if excused.is_empty() {
+        excused.extend(deviations.first().map(String::as_str));
+    }
+    !excused.is_empty() && excused.iter().all(|what| outcome.hidden.excuses(what))
 }
 
 fn report(played: &Played, lives: &Lives, outcome: &Outcome, problems: &[String]) -> String {

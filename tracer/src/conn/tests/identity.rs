@@ -90,6 +90,19 @@ fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers(
 }
 
 #[test]
+fn loopback_ends_of_two_namespaces_are_no_pair() {
+    let mut script = Script::new();
+    let on_loopback = |port| SocketAddress { ip: std::net::Ipv4Addr::LOCALHOST.into(), port };
+    let client = Tuple { netns: 1, local: on_loopback(40_000), remote: on_loopback(80) };
+    script.state(CLIENT, client, Close, SynSent);
+    script.state(CLIENT, client, SynSent, Established);
+    let elsewhere = Tuple { netns: 2, ..client.mirrored() };
+    script.timer(0, elsewhere, TimerOf::Request, TimerOp::Start, SynRecv);
+    assert_eq!(script.end(ConnId(1)).peer(), None);
+    assert_eq!(script.end(ConnId(2)).peer(), None);
+}
+
+#[test]
 fn a_new_timewait_socket_at_the_address_of_a_killed_one_is_another_connections() {
     let mut script = Script::new();
     let client = client_tuple();

@@ -132,3 +132,97 @@ fn a_time_wait_whose_end_had_no_event_is_looked_for_once_it_is_overdue() {
     assert!(script.transitions.contains(&inferred));
     assert!(script.tracker.overdue(script.at()).is_empty());
 }
+
+/// The client is in TIME_WAIT, and its timer has just been cancelled.
+fn cancelled_in_time_wait() -> Script {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.state(CLIENT, client, FinWait1, FinWait2);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    script.state(CLIENT, client, FinWait2, Close);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    script.pass(1_000);
+    script
+}
+
+#[test]
+fn a_time_wait_that_has_just_given_way_to_a_new_connection_ended_as_seen() {
+    let mut script = cancelled_in_time_wait();
+    let census = census(&script, Vec::new());
+    script.tracker.reconcile(&census, script.at());
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::CLIENT_ID).0, Outcome::Graceful);
+    assert_eq!(script.ended(Script::CLIENT_ID).lost_events(), 0);
+    let observed = (Script::CLIENT_ID, TimeWait, Close, Source::Observed);
+    assert!(script.transitions.contains(&observed));
+}
+
+#[test]
+fn a_time_wait_that_begins_again_while_the_census_is_taken_goes_on() {
+    let mut script = cancelled_in_time_wait();
+    let census = census(&script, vec![socket(CLIENT, SnapshotState::TimeWait(TimeWait))]);
+    script.tracker.reconcile(&census, script.at());
+    script.timer(CLIENT, client_tuple(), TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    script.pass(1_000_000);
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
+    assert_eq!(script.end(Script::CLIENT_ID).lost_events(), 0);
+}
+
+/// A tracker that has just begun: the dump is under way.
+fn beginning() -> Script {
+    let tracker = Tracker::new(Limits::default(), true);
+    Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() }
+}
+
+#[test]
+fn what_ends_while_the_dump_is_taken_is_older_and_does_not_come_back_with_it() {
+    let mut script = beginning();
+    script.state(CLIENT, client_tuple(), CloseWait, LastAck);
+    script.state(CLIENT, client_tuple(), LastAck, Close);
+    let dumped = vec![socket(CLIENT, SnapshotState::Full(CloseWait))];
+    script.tracker.merge_snapshot(dumped, true);
+    script.pass(1_000_000);
+    assert_eq!(script.closed.len(), 1);
+    assert_eq!(script.tracker.len(), 0);
+    let ended = script.ended(ConnId(1));
+    assert!(ended.older);
+    assert_eq!(ended.lost_events(), 0);
+    assert_eq!(script.life(ConnId(1)), [CloseWait, LastAck, Close]);
+}
+
+#[test]
+fn a_time_wait_that_gives_way_while_the_dump_is_taken_is_older_and_the_new_connection_is_not() {
+    let mut script = beginning();
+    let tuple = client_tuple();
+    script.timer(SERVER, tuple, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    script.timer(0, tuple, TimerOf::Request, TimerOp::Start, SynRecv);
+    script.tracker.merge_snapshot(vec![socket(SERVER, SnapshotState::TimeWait(TimeWait))], true);
+    script.pass(1_000_000);
+    let old = script.ended(ConnId(1));
+    assert!(old.older);
+    assert_eq!(old.lost_events(), 0);
+    assert_eq!(script.life(ConnId(1)), [TimeWait, Close]);
+    let new = script.end(ConnId(2));
+    assert!(!new.older);
+    assert_eq!(new.state, SynRecv);
+    assert_eq!(script.tracker.len(), 1);
+}
+
+#[test]
+fn a_child_of_a_request_that_only_the_dump_knows_is_older() {
+    let mut script = beginning();
+    let tuple = client_tuple();
+    script.state(SERVER, tuple, Listen, SynRecv);
+    script.timer(0, tuple, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.state(SERVER, tuple, SynRecv, Established);
+    script.tracker.merge_snapshot(vec![socket(SERVER, SnapshotState::Request)], true);
+    script.pass(1_000_000);
+    let child = script.end(ConnId(1));
+    assert!(child.older);
+    assert_eq!(child.opened_at(), None);
+    assert_eq!(child.lost_events(), 0);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+    assert_eq!(script.tracker.len(), 1);
+}
