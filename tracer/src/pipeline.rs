@@ -19,7 +19,7 @@ use crate::event::{Body, Counters, Tuple};
 use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
-use crate::ring::{Merger, SETTLE_NS, Source};
+use crate::ring::{Gauge, Merger, SETTLE_NS, Source};
 use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
 
@@ -195,6 +195,14 @@ impl Pipeline {
     #[must_use]
     pub fn host(&self) -> Arc<Host> {
         Arc::clone(&self.host)
+    }
+
+    /// How full the rings are, for another thread.
+    ///
+    /// # Errors
+    /// When their positions cannot be mapped.
+    pub fn gauge(&self) -> anyhow::Result<Gauge> {
+        Ok(Gauge::of(&[&self.loaded.events, &self.loaded.payloads])?)
     }
 
     /// Takes in what the kernel told up to now and hands out what follows.

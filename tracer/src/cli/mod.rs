@@ -8,6 +8,7 @@ mod duration;
 mod exit;
 mod export;
 mod logging;
+mod priority;
 mod record;
 mod sinks;
 mod trace;

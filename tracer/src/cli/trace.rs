@@ -10,6 +10,7 @@ use signal_hook::flag;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use super::priority::Priority;
 use crate::engine::Output;
 use crate::pipeline::{Options, Pipeline, Progress};
 
@@ -42,7 +43,7 @@ pub(super) struct Until {
 pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> anyhow::Result<()> {
     let mut stop = Stop::new(until.duration)?;
     let mut pipeline = Pipeline::start(options)?;
-    come_first();
+    let priority = Priority::of_this_thread(pipeline.gauge()?);
     sink.begin(&pipeline)?;
     let mut outputs = Vec::new();
     let mut pause = BUSY;
@@ -56,25 +57,10 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
             Progress { .. } => BUSY,
         };
     }
+    drop(priority);
     pipeline.finish(&mut outputs);
     sink.take(&outputs, &pipeline)?;
     sink.end(&pipeline)
-}
-
-/// Steps above ordinary programs in the scheduler's eyes: where all processors are busy, a reader that waits its
-/// turn loses events. It takes no more time than before, only sooner.
-fn come_first() {
-    const ABOVE_ORDINARY: i32 = -10;
-    if let Err(error) = rustix::process::nice(ABOVE_ORDINARY) {
-        log::info!("runs at ordinary priority ({error}): on a saturated host events may be lost");
-    }
-}
-
-/// Back among ordinary programs: for a thread that only draws.
-pub(super) fn stand_back() {
-    const DOWN: i32 = 10;
-    // Refused or not, drawing goes on.
-    _ = rustix::process::nice(DOWN);
 }
 
 /// What ends a run from outside.

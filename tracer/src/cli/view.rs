@@ -150,7 +150,7 @@ fn draw(
         }
     }
     let _stop = StopOnDrop(stop);
-    super::trace::stand_back();
+    super::priority::stand_back();
     tui::run(updates, options)
 }
 

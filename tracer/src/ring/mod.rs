@@ -4,9 +4,11 @@
 //! [`Merger`] goes through both in the order of the kernel's time stamps and leaves every event where the kernel
 //! wrote it until it is done with.
 
+mod gauge;
 mod merger;
 mod shared;
 
+pub use gauge::{Fill, Gauge};
 pub use merger::{Merger, SETTLE_NS, Taken};
 pub use shared::{MapError, SharedRing};
 

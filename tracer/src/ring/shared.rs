@@ -37,7 +37,7 @@ pub enum MapError {
 }
 
 /// A mapping, undone when dropped.
-struct Mapping {
+pub(super) struct Mapping {
     start: NonNull<u8>,
     bytes: usize,
 }
@@ -56,6 +56,10 @@ impl Mapping {
         NonNull::new(start.cast())
             .map(|start| Mapping { start, bytes })
             .ok_or(rustix::io::Errno::NOMEM)
+    }
+
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
     }
 }
 
@@ -78,7 +82,7 @@ pub struct SharedRing {
     /// How far this side has looked.
     scanned: u64,
     /// Keeps the map.
-    _map: MapData,
+    map: MapData,
 }
 
 // SAFETY: the mappings are owned, and every access to memory that the kernel changes is atomic.
@@ -100,8 +104,7 @@ impl SharedRing {
         let consumer = Mapping::new(fd, 0, page_bytes, both).map_err(failed)?;
         let data_bytes = page_bytes + 2 * ring_bytes;
         let producer = Mapping::new(fd, page_bytes, data_bytes, ProtFlags::READ).map_err(failed)?;
-        let mut ring =
-            SharedRing { consumer, producer, page_bytes, ring_bytes, scanned: 0, _map: map };
+        let mut ring = SharedRing { consumer, producer, page_bytes, ring_bytes, scanned: 0, map };
         ring.scanned = ring.consumed().load(Ordering::Relaxed);
         Ok(ring)
     }
@@ -138,6 +141,21 @@ impl SharedRing {
         // SAFETY: at most a ring's length from a place within the first copy of the data, so within the second.
         // The kernel does not write to a submitted record before it is released, which takes this borrow's end.
         unsafe { std::slice::from_raw_parts(self.producer.start.add(offset).as_ptr(), length) }
+    }
+
+    /// How many bytes of records it holds.
+    pub(super) const fn ring_bytes(&self) -> usize {
+        self.ring_bytes
+    }
+
+    /// The pages of the consumer's and the producer's position once more, to be read only.
+    pub(super) fn map_positions(&self) -> Result<(Mapping, Mapping), MapError> {
+        let failed = |source| MapError::Mmap { ring_bytes: self.ring_bytes, source };
+        let page = |offset| {
+            Mapping::new(self.map.fd().as_fd(), offset, self.page_bytes, ProtFlags::READ)
+                .map_err(failed)
+        };
+        Ok((page(0)?, page(self.page_bytes)?))
     }
 
     /// Hands over every event that is there, and releases it.

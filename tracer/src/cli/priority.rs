@@ -1,0 +1,104 @@
+//! How urgently the tracing thread asks for a processor.
+//!
+//! Where there is time to spare it runs in what others leave: a request that comes while events are read is not kept
+//! waiting by that (docs/decisions/0010). Where the rings fill up it comes first, for a reader that waits its turn on a
+//! saturated host loses events. It takes no more time so, only sooner.
+//!
+//! A thread that nobody leaves time to cannot see that: another one looks after it.
+
+use std::io;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use nix::libc;
+use nix::unistd::{Pid, gettid};
+
+use crate::ring::{Fill, Gauge};
+
+/// The nice value of a thread that others wait for.
+const BEFORE_OTHERS: i32 = -10;
+/// Of one that only draws.
+const BEHIND_OTHERS: i32 = 10;
+
+/// A ring is in need when it is filled so far: at 20,000 connections a second that is some 30 ms of events.
+const NEED: Fill = Fill::percent(6);
+/// And so far it is as good as read.
+const EASE: Fill = Fill::percent(2);
+/// Between looks at the rings. At the rate above they fill by a tenth in it.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Sees to the priority of one thread for as long as it lives; then that one comes first again, to come to its end.
+pub(super) struct Priority {
+    /// Closed to end the thread.
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Priority {
+    /// Sees to the calling thread, which reads the rings of `gauge`. Where it may not come first, it stays as it is.
+    pub fn of_this_thread(gauge: Gauge) -> Priority {
+        let reader = gettid();
+        // It shows whether the way back is open: once it stands behind, only CAP_SYS_NICE brings a thread before others.
+        if let Err(error) = come_first(reader) {
+            log::info!(
+                "runs at ordinary priority ({error}): on a saturated host events may be lost"
+            );
+            return Priority { stop: None, thread: None };
+        }
+        let (stop, stopped) = mpsc::channel();
+        let attend = move || {
+            let mut comes_first = true;
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                let first = gauge.fill() >= if comes_first { EASE } else { NEED };
+                if first != comes_first {
+                    let changed = if first { come_first(reader) } else { stand_aside(reader) };
+                    if let Err(error) = changed {
+                        log::warn!("the tracing thread's priority cannot be changed: {error}");
+                        return;
+                    }
+                    comes_first = first;
+                }
+            }
+            _ = come_first(reader);
+        };
+        let thread = thread::Builder::new().name("priority".to_owned()).spawn(attend);
+        let thread = thread.inspect_err(|error| log::info!("always comes first ({error})")).ok();
+        Priority { stop: Some(stop), thread }
+    }
+}
+
+impl Drop for Priority {
+    fn drop(&mut self) {
+        self.stop = None;
+        // It ends at once, and a panic of its own was told.
+        _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Back among ordinary programs: for a thread that only draws.
+pub(super) fn stand_back() {
+    // Refused or not, drawing goes on.
+    _ = rustix::process::setpriority_process(None, BEHIND_OTHERS);
+}
+
+fn come_first(thread: Pid) -> io::Result<()> {
+    schedule(thread, libc::SCHED_OTHER)?;
+    // A nice value is a thread's own on Linux.
+    let id = rustix::process::Pid::from_raw(thread.as_raw());
+    Ok(rustix::process::setpriority_process(id, BEFORE_OTHERS)?)
+}
+
+/// Runs when no other program wants to, and gives way at once to one that does (SCHED_IDLE, sched(7)).
+fn stand_aside(thread: Pid) -> io::Result<()> {
+    schedule(thread, libc::SCHED_IDLE)
+}
+
+fn schedule(thread: Pid, policy: libc::c_int) -> io::Result<()> {
+    let parameters = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the parameters live through the call, which touches no other memory of this program.
+    match unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const parameters) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
