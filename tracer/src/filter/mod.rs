@@ -52,6 +52,19 @@ pub fn completions() -> impl Iterator<Item = Completion> {
     KEYS.iter().map(|row| Completion { key: row.name, about: row.about, values: row.values })
 }
 
+/// `text` as the value of a key that takes patterns: it fits itself and nothing else.
+#[must_use]
+pub fn literal(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    for c in text.chars() {
+        if !(c.is_alphanumeric() || "-_./@+%,".contains(c)) {
+            value.push('\\');
+        }
+        value.push(c);
+    }
+    value
+}
+
 impl Filter {
     /// The filter that lets everything through.
     #[must_use]

@@ -26,6 +26,8 @@ pub struct Theme {
     pub text: Style,
     /// Text that may be passed over.
     pub dim: Style,
+    /// Text that is about to go.
+    pub faded: Style,
     /// Headings and the name.
     pub heading: Style,
     /// Keys, and what can be acted on.
@@ -70,6 +72,7 @@ impl Theme {
         Theme {
             text: Style::new(),
             dim: Style::new().add_modifier(Modifier::DIM),
+            faded: Style::new().add_modifier(Modifier::DIM),
             heading: bold,
             accent: bold,
             good: Style::new(),
@@ -86,13 +89,21 @@ impl Theme {
 
     /// The terminal's own sixteen colours: whoever chose them can read them.
     fn dark() -> Theme {
-        Theme::coloured(Color::Cyan, Color::Green, Color::Yellow, Color::LightRed, Color::Magenta)
+        let theme = Theme::coloured(
+            Color::Cyan,
+            Color::Green,
+            Color::Yellow,
+            Color::LightRed,
+            Color::Magenta,
+        );
+        Theme { faded: Style::new().fg(Color::Indexed(239)), ..theme }
     }
 
     /// Darker tones from the 256 colours: on white, yellow and cyan cannot be read.
     fn light() -> Theme {
         let tone = Color::Indexed;
-        Theme::coloured(tone(25), tone(28), tone(130), tone(160), tone(90))
+        let theme = Theme::coloured(tone(25), tone(28), tone(130), tone(160), tone(90));
+        Theme { faded: Style::new().fg(tone(250)), ..theme }
     }
 
     fn coloured(accent: Color, good: Color, notice: Color, bad: Color, there: Color) -> Theme {

@@ -2,7 +2,7 @@
 
 use super::filter::{ActiveFilter, Edit, FilterLine};
 use super::requests::By;
-use super::{Flow, Model, Page, copy};
+use super::{Flow, Model, Page, completion, copy};
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,8 +41,10 @@ pub enum Action {
     Pick(usize),
     /// Open what the next alarm shows.
     NextAlarm,
-    /// To the next page: connections, requests.
+    /// To the next page: connections, requests, groups.
     NextPage,
+    /// To the groups; there: group by something else.
+    NextGrouping,
     /// Copy the address of the selected connection, or the selected request as a curl command line.
     Copy,
     /// Copy the filter that shows the selected connection.
@@ -78,23 +80,26 @@ impl Model {
             Action::Last => self.go_to(usize::MAX),
             Action::TogglePause => self.toggle_pause(),
             Action::NextSort | Action::PreviousSort | Action::ReverseSort
-                if self.page == Page::Requests =>
+                if self.page != Page::Connections =>
             {
-                self.turn_requests();
+                self.turn_order();
             }
             Action::NextSort => self.sort_by(self.sort.next()),
             Action::PreviousSort => self.sort_by(self.sort.previous()),
             Action::ReverseSort => self.sort_by(self.sort.reversed()),
             Action::EditFilter => {
                 self.editing = Some(FilterLine::new(self.filter_text().unwrap_or_default()));
+                self.offer_words();
             }
             Action::Edit(edit) => self.edit_filter(edit),
             Action::Enter if self.editing.is_some() => self.apply_filter(),
+            Action::Enter if self.page == Page::Groups => self.enter_group(),
             Action::Enter => self.open_detail(),
             Action::Back => self.back(),
             Action::Pick(line) => self.pick(line),
             Action::NextAlarm => self.next_alarm(),
             Action::NextPage => self.next_page(),
+            Action::NextGrouping => self.next_grouping(),
             Action::Copy => return self.copied().map(Effect::Copy),
             Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
             Action::ToggleLog => self.panes.log = !self.panes.log,
@@ -112,6 +117,7 @@ impl Model {
         match self.page {
             Page::Connections => self.cursor.index,
             Page::Requests => self.requests.index,
+            Page::Groups => self.groups.index,
         }
     }
 
@@ -122,13 +128,14 @@ impl Model {
                 let above = self.requests.route_lines(self.cursor.page_rows) + 1;
                 (above, self.requests.top, self.requests.len())
             }
+            Page::Groups => (1, self.groups.top, self.groups.len()),
         };
         let Some(index) = line.checked_sub(above).map(|line| top + line) else { return };
         if index >= rows {
             return;
         }
         if self.has_selection() && index == self.index() {
-            self.open_detail();
+            self.act(Action::Enter);
         } else {
             self.select(index);
         }
@@ -143,8 +150,7 @@ impl Model {
         let example = alarm.example;
         if self.table.row(example).is_some_and(|row| !row.shown) {
             self.filter = None;
-            self.table.set_stale();
-            self.requests.set_stale();
+            self.set_stale();
         }
         self.page = Page::Connections;
         self.cursor.selected = Some(example);
@@ -155,23 +161,67 @@ impl Model {
     fn next_page(&mut self) {
         self.page = match self.page {
             Page::Connections => Page::Requests,
-            Page::Requests => Page::Connections,
+            Page::Requests => Page::Groups,
+            Page::Groups => Page::Connections,
         };
         self.panes.detail = false;
-        self.requests.set_stale();
+        self.set_others_stale();
     }
 
-    fn turn_requests(&mut self) {
-        self.requests.by = match self.requests.by {
-            By::Newest => By::Slowest,
-            By::Slowest => By::Newest,
+    fn next_grouping(&mut self) {
+        if self.page == Page::Groups {
+            self.groups.by = self.groups.by.next();
+            self.groups.selected = None;
+        }
+        self.page = Page::Groups;
+        self.panes.detail = false;
+        self.set_others_stale();
+    }
+
+    /// Shows the connections of the selected group, of those that were shown.
+    fn enter_group(&mut self) {
+        if !self.has_selection() {
+            self.go_to(0);
+        }
+        let Some(group) = self.groups.selected() else { return };
+        let filter = match self.filter_text() {
+            Some(filter) => format!("({filter}) {}", group.filter),
+            None => group.filter.clone(),
         };
+        match self.set_filter(&filter) {
+            Ok(()) => self.page = Page::Connections,
+            Err(error) => log::warn!("the group cannot be shown by the filter {filter}: {error}"),
+        }
+    }
+
+    /// Another order on a page other than the connections'.
+    fn turn_order(&mut self) {
+        if self.page == Page::Groups {
+            self.groups.order = self.groups.order.next();
+        } else {
+            self.requests.by = match self.requests.by {
+                By::Newest => By::Slowest,
+                By::Slowest => By::Newest,
+            };
+        }
+        self.set_others_stale();
+    }
+
+    /// Everything is to be filtered and sorted anew.
+    fn set_stale(&mut self) {
+        self.table.set_stale();
+        self.set_others_stale();
+    }
+
+    fn set_others_stale(&mut self) {
         self.requests.set_stale();
+        self.groups.set_stale();
     }
 
     fn copied(&self) -> Option<String> {
         match self.page {
             Page::Connections => self.selected().map(copy::address),
+            Page::Groups => self.groups.selected().map(|group| group.filter.clone()),
             Page::Requests => copy::curl(&self.requests.selected()?.exchange),
         }
     }
@@ -185,8 +235,10 @@ impl Model {
 
     fn select(&mut self, index: usize) {
         self.panes.detail_scroll = 0;
-        if self.page == Page::Requests {
-            return self.requests.go_to(index);
+        match self.page {
+            Page::Connections => {}
+            Page::Requests => return self.requests.go_to(index),
+            Page::Groups => return self.groups.go_to(index),
         }
         let shown = self.table.shown();
         let index = index.min(shown.len().saturating_sub(1));
@@ -208,8 +260,7 @@ impl Model {
 
     fn sort_by(&mut self, sort: super::Sort) {
         self.sort = sort;
-        self.table.set_stale();
-        self.requests.set_stale();
+        self.set_stale();
     }
 
     fn edit_filter(&mut self, edit: Edit) {
@@ -218,6 +269,16 @@ impl Model {
             line.edit(edit);
             let text = line.text();
             line.error = if text.trim().is_empty() { None } else { parse(&text).err() };
+        }
+        if !matches!(edit, Edit::Complete | Edit::CompleteBack) {
+            self.offer_words();
+        }
+    }
+
+    /// Looks for what may stand at the cursor of the filter line. While offers are gone through they stay.
+    fn offer_words(&mut self) {
+        if let Some(line) = &mut self.editing {
+            line.offers = completion::offers(&line.word(), &self.table);
         }
     }
 
@@ -232,13 +293,13 @@ impl Model {
                 Ok(filter) => self.filter = Some(ActiveFilter { text, filter }),
                 Err(error) => {
                     line.error = Some(error);
+                    line.offers.clear();
                     return;
                 }
             }
         }
         self.editing = None;
-        self.table.set_stale();
-        self.requests.set_stale();
+        self.set_stale();
     }
 
     fn open_detail(&mut self) {
@@ -253,6 +314,7 @@ impl Model {
         match self.page {
             Page::Connections => self.cursor.selected.is_some(),
             Page::Requests => self.requests.selected.is_some(),
+            Page::Groups => self.groups.selected.is_some(),
         }
     }
 
@@ -265,6 +327,10 @@ impl Model {
             self.panes.detail = false;
         } else if self.page == Page::Requests {
             self.requests.selected = None;
+        } else if self.page == Page::Groups {
+            if self.groups.selected.take().is_none() {
+                self.page = Page::Connections;
+            }
         } else {
             self.cursor.selected = None;
             self.cursor.index = 0;
@@ -278,8 +344,7 @@ impl Model {
     pub fn set_filter(&mut self, text: &str) -> Result<(), String> {
         let filter = (self.parse_filter)(text)?;
         self.filter = Some(ActiveFilter { text: text.to_owned(), filter });
-        self.table.set_stale();
-        self.requests.set_stale();
+        self.set_stale();
         Ok(())
     }
 }

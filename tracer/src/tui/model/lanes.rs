@@ -1,10 +1,18 @@
 //! The life cycle as lanes: how many connections are in each state, and how many enter it per second.
 
+use std::collections::VecDeque;
+
+use crate::record::ConnId;
 use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
 /// Seconds of history per lane.
 pub const LANE_SECONDS: usize = 8;
+
+/// Entries into a state that are remembered one by one, to be seen moving.
+const ARRIVALS: usize = 128;
+/// For so long an entry is news, nanoseconds.
+const NEWS_NS: u64 = 3_000_000_000;
 
 /// One state's figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +29,9 @@ pub struct Lane {
 #[derive(Clone, Debug, Default)]
 pub struct Lanes {
     lanes: [Lane; TcpState::ALL.len() + 1],
+    /// The last ones that entered each state, the youngest last; some have left it since.
+    arrivals: [VecDeque<(Timestamp, ConnId)>; TcpState::ALL.len() + 1],
+    last_arrival: Timestamp,
     second: u64,
 }
 
@@ -74,8 +85,24 @@ impl Lanes {
     }
 
     /// Counts an entry into a state in the second that runs.
-    pub(super) fn entered(&mut self, state: TcpState) {
+    pub(super) fn entered(&mut self, state: TcpState, conn: ConnId, at: Timestamp) {
         self.lanes[state as usize].entries[slot(self.second)] += 1;
+        let arrivals = &mut self.arrivals[state as usize];
+        if arrivals.len() == ARRIVALS {
+            arrivals.pop_front();
+        }
+        arrivals.push_back((at, conn));
+        self.last_arrival = self.last_arrival.max(at);
+    }
+
+    /// The last connections that entered `state`, each with the moment; some have left it since.
+    pub fn arrivals(&self, state: TcpState) -> impl Iterator<Item = (Timestamp, ConnId)> + '_ {
+        self.arrivals[state as usize].iter().copied()
+    }
+
+    /// Whether anybody moved lately, so that the picture changes with time alone.
+    pub(super) fn is_moving(&self, now: Timestamp) -> bool {
+        now.since_ns(self.last_arrival) < NEWS_NS
     }
 
     /// Sets anew how many connections are stuck where.
@@ -99,14 +126,27 @@ mod tests {
         let at = |second: u64| Timestamp(second * 1_000_000_000);
         let mut lanes = Lanes::default();
         lanes.advance(at(100));
-        lanes.entered(TcpState::SynSent);
-        lanes.entered(TcpState::SynSent);
+        lanes.entered(TcpState::SynSent, ConnId(1), at(100));
+        lanes.entered(TcpState::SynSent, ConnId(2), at(100));
         assert!(lanes.advance(at(102)));
         assert!(!lanes.advance(at(102)));
-        lanes.entered(TcpState::SynSent);
+        lanes.entered(TcpState::SynSent, ConnId(3), at(102));
         let entries: Vec<u32> = lanes.entries(TcpState::SynSent).collect();
         assert_eq!(entries, [0, 0, 0, 0, 0, 2, 0, 1]);
         lanes.advance(at(1000));
         assert_eq!(lanes.entries(TcpState::SynSent).sum::<u32>(), 0);
+    }
+
+    #[test]
+    fn arrivals_are_remembered_up_to_a_bound_and_are_news_for_a_while() {
+        let mut lanes = Lanes::default();
+        for id in 0..2 * ARRIVALS as u64 {
+            lanes.entered(TcpState::Established, ConnId(id), Timestamp(1_000_000_000 + id));
+        }
+        let kept: Vec<u64> =
+            lanes.arrivals(TcpState::Established).map(|(_, conn)| conn.0).collect();
+        assert_eq!((kept.len(), kept[0]), (ARRIVALS, ARRIVALS as u64));
+        assert!(lanes.is_moving(Timestamp(2_000_000_000)));
+        assert!(!lanes.is_moving(Timestamp(9_000_000_000)));
     }
 }

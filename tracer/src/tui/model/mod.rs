@@ -2,9 +2,11 @@
 
 mod action;
 pub mod alarms;
+pub mod completion;
 pub mod copy;
 pub mod detail;
 pub mod filter;
+pub mod groups;
 pub mod ladder;
 pub mod lanes;
 pub mod order;
@@ -21,6 +23,7 @@ use std::sync::Arc;
 
 pub use action::{Action, Effect};
 use filter::{ActiveFilter, FilterLine, ParseFilter};
+use groups::Groups;
 use order::Sort;
 use requests::Requests;
 use row::Row;
@@ -71,6 +74,8 @@ pub enum Page {
     Connections,
     /// The requests of all connections.
     Requests,
+    /// Connections taken together.
+    Groups,
 }
 
 /// What is open beside the table.
@@ -94,6 +99,8 @@ pub struct Model {
     pub table: Table,
     /// The exchanges.
     pub requests: Requests,
+    /// The groups.
+    pub groups: Groups,
     /// What is looked at.
     pub cursor: Cursor,
     /// What is open.
@@ -128,6 +135,7 @@ impl Model {
             page: Page::default(),
             table: Table::new(max_rows),
             requests: Requests::default(),
+            groups: Groups::default(),
             cursor: Cursor::default(),
             panes: Panes::default(),
             sort: Sort::NEWEST_FIRST,
@@ -253,8 +261,10 @@ impl Model {
     pub fn settle(&mut self, page_rows: usize) {
         self.table.settle(self.sort, self.filter.as_ref());
         self.cursor.page_rows = page_rows;
-        if self.page == Page::Requests {
-            self.requests.settle(self.filter.as_ref(), self.now, page_rows);
+        match self.page {
+            Page::Connections => {}
+            Page::Requests => self.requests.settle(self.filter.as_ref(), self.now, page_rows),
+            Page::Groups => self.groups.settle(&self.table, self.now, page_rows),
         }
         self.follow();
         self.keep_in_sight();

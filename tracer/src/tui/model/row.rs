@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::passed::{Kept, Passed};
+use super::table::FADE_NS;
 use crate::record::{
     ClosedBy, Connection, Exchange, Headers, Outcome, Segment, StateEntry, Transition,
 };
@@ -124,6 +125,12 @@ impl Row {
             || self.later.last().is_some_and(|entry| entry.state == TcpState::Close)
     }
 
+    /// Whether it has ended and is in the last third of the time that it stays in sight.
+    #[must_use]
+    pub fn is_nearly_gone(&self, now: Timestamp) -> bool {
+        self.gone_at.is_some_and(|gone_at| now.plus_ns(FADE_NS / 3) >= gone_at)
+    }
+
     /// Exchanges seen on it.
     #[must_use]
     pub fn exchanges(&self) -> u64 {
@@ -202,6 +209,17 @@ impl Row {
                 .flatten()
                 .map(String::len)
                 .sum::<usize>()
+    }
+}
+
+/// The time that a lane has room for, microseconds: what a healthy connection stays in it at most, or where there is no
+/// such limit, what a person would call long.
+#[must_use]
+pub fn lane_span_us(state: TcpState) -> u64 {
+    const TEN_MINUTES_US: u64 = 600_000_000;
+    match state {
+        TcpState::TimeWait => TIME_WAIT_US,
+        _ => patience_us(state).unwrap_or(TEN_MINUTES_US),
     }
 }
 

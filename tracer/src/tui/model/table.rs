@@ -82,6 +82,17 @@ impl Table {
         &self.lanes
     }
 
+    /// How long the youngest connections in `state` have been there, microseconds, in no order.
+    pub fn youngest_us(&self, state: TcpState, now: Timestamp) -> impl Iterator<Item = u64> + '_ {
+        let arrivals = self.lanes.arrivals(state);
+        let still_there = arrivals.filter(move |(at, id)| {
+            self.rows
+                .get(id)
+                .is_some_and(|row| lane_of(row) == Some(state) && row.since() == Some(*at))
+        });
+        still_there.map(move |(at, _)| now.since_us(at))
+    }
+
     /// What stands out, the greatest first; looked at once a second.
     #[must_use]
     pub fn alarms(&self) -> &[Alarm] {
@@ -156,7 +167,7 @@ impl Table {
         let after = lane_of(row);
         if before != after {
             self.lanes.moved(before, after);
-            self.lanes.entered(row.state());
+            self.lanes.entered(row.state(), id, row.since().unwrap_or(now));
         }
         if row.ended() && row.gone_at.is_none() {
             let gone_at = now.plus_ns(FADE_NS);
@@ -215,13 +226,13 @@ impl Table {
         before != self.rows.len()
     }
 
-    /// Goes on in time. Whether a new second began: then the lanes differ.
+    /// Goes on in time. Whether the lanes differ by it: a new second began, or somebody moves in them.
     pub(super) fn advance(&mut self, now: Timestamp) -> bool {
         let begun = self.lanes.advance(now);
         if begun {
             self.count_stuck(now);
         }
-        begun
+        begun || self.lanes.is_moving(now)
     }
 
     /// Counts anew who is stuck. One pass over all rows: once a second is enough.

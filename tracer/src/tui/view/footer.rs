@@ -31,15 +31,19 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
     let pause = if matches!(model.flow, Flow::Paused { .. }) { "go on" } else { "pause" };
     let other = match model.page {
         Page::Connections => "requests",
-        Page::Requests => "connections",
+        Page::Requests => "groups",
+        Page::Groups => "connections",
     };
-    let enter = if model.panes.detail {
-        [("Esc", "back"), ("PgDn", "scroll")]
-    } else {
-        [("Enter", "detail"), ("s", "sort")]
+    let enter = match (model.page, model.panes.detail) {
+        (Page::Groups, _) => [("Enter", "its connections"), ("b", "group by")],
+        (_, true) => [("Esc", "back"), ("PgDn", "scroll")],
+        (_, false) => [("Enter", "detail"), ("s", "sort")],
     };
     let before = [("?", "keys"), ("q", "quit"), ("space", pause), ("/", "filter")];
-    let after = [("Tab", other), ("y", "copy"), ("l", "log"), ("S", "turn order")];
+    let after = match model.page {
+        Page::Groups => [("Tab", other), ("s", "sort"), ("y", "copy its filter"), ("l", "log")],
+        _ => [("Tab", other), ("b", "groups"), ("y", "copy"), ("l", "log")],
+    };
     let mut line = Line::from(" ");
     let alarm = [("!", "next alarm")];
     let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
@@ -61,6 +65,17 @@ fn position(model: &Model) -> String {
             None => format!("last {all} requests"),
         };
     }
+    if model.page == Page::Groups {
+        let (groups, all) = (&model.groups, model.groups.len());
+        let left_out = match groups.left_out() {
+            0 => String::new(),
+            left_out => format!(", {left_out} more not shown"),
+        };
+        return match groups.selected {
+            Some(_) => format!("{} of {all} groups{left_out}", groups.index + 1),
+            None => format!("{all} groups{left_out}"),
+        };
+    }
     let (shown, all) = (model.table.shown().len(), model.table.len());
     match model.cursor.selected {
         Some(_) => format!("{} of {shown}", model.cursor.index + 1),
@@ -69,15 +84,27 @@ fn position(model: &Model) -> String {
     }
 }
 
+/// What Tab makes of the word before the cursor, in turn.
+fn offers(line: &FilterLine, theme: &Theme) -> Span<'static> {
+    let next = line.taken().and_then(|taken| line.offers.iter().position(|offer| offer == taken));
+    let next = next.map_or(0, |at| at + 1);
+    let offers: Vec<_> = line.offers.iter().cycle().skip(next).take(line.offers.len()).collect();
+    let words: Vec<_> = offers.iter().map(|offer| clean(offer)).collect();
+    Span::styled(format!("Tab: {}", words.join("  ")), theme.dim)
+}
+
 /// The filter as it is typed, and beside it what is wrong with it.
 fn filter_line(buffer: &mut Buffer, area: Rect, line: &FilterLine, theme: &Theme) -> u16 {
     const PROMPT: &str = " / ";
     let width = usize::from(area.width);
     let (text, before) = (line.text(), line.before_cursor());
     let hint = match &line.error {
+        _ if !line.offers.is_empty() && !text.is_empty() => offers(line, theme),
         Some(error) => Span::styled(format!("✗ {}", clean(error)), theme.bad),
         None if text.is_empty() => {
-            Span::styled("port:443 comm:nginx state:time_wait status:5xx  (Enter: all)", theme.dim)
+            let example =
+                "port:443 comm:nginx state:time_wait status:5xx  (Tab completes, Enter: all)";
+            Span::styled(example, theme.dim)
         }
         None => Span::styled("Enter applies, Esc leaves it", theme.dim),
     };

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 20] = [
+const KEYS: [(&str, &str); 22] = [
     ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
@@ -19,7 +19,8 @@ const KEYS: [(&str, &str); 20] = [
     ("S", "sort the other way round"),
     ("/", "filter: port:443 comm:nginx state:time_wait"),
     ("!", "to the next alarm"),
-    ("Tab", "connections, requests"),
+    ("Tab", "connections, requests, groups"),
+    ("b", "groups: by process, remote host, port, container"),
     ("y Y", "copy address or curl command; the filter that selects it"),
     ("l", "log"),
     ("q Ctrl-C", "quit"),
@@ -28,6 +29,7 @@ const KEYS: [(&str, &str); 20] = [
     ("! at a row", "stuck, failed, or something about it was lost"),
     ("n?", "an answer of which something is missing"),
     ("░ ▒ ▄ █ ▂", "connect, TLS, send, wait, receive"),
+    ("• ● in a lane", "one, several on their way; the longer there the farther right"),
     ("times", "UTC; TIME_WAIT counts down from 60 s"),
 ];
 

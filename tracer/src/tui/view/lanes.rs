@@ -7,7 +7,10 @@ use ratatui::text::{Line, Span};
 
 use super::{cell, put_line};
 use crate::tcp::TcpState;
+use crate::time::Timestamp;
 use crate::tui::model::lanes::{LANE_SECONDS, Lane, Lanes};
+use crate::tui::model::row::lane_span_us;
+use crate::tui::model::table::Table;
 use crate::tui::text;
 use crate::tui::theme::Theme;
 
@@ -28,17 +31,23 @@ const GROUPS: [(&str, &[TcpState]); 4] = [
     ("closed there first", &[TcpState::CloseWait, TcpState::LastAck]),
 ];
 
-pub fn draw(buffer: &mut Buffer, area: Rect, lanes: &Lanes, theme: &Theme) {
+/// Time in a state that takes a connection one step into its lane, microseconds.
+const FIRST_STEP_US: f64 = 20_000.0;
+/// For so long it is shown as having just come, microseconds.
+const JUST_CAME_US: u64 = 400_000;
+
+pub fn draw(buffer: &mut Buffer, area: Rect, table: &Table, now: Timestamp, theme: &Theme) {
     if area.height >= 3 && area.width >= FULL_WIDTH {
-        full(buffer, area, lanes, theme);
+        full(buffer, area, table, now, theme);
     } else {
-        small(buffer, area, lanes, theme);
+        small(buffer, area, table, now, theme);
     }
 }
 
-fn full(buffer: &mut Buffer, area: Rect, lanes: &Lanes, theme: &Theme) {
+fn full(buffer: &mut Buffer, area: Rect, table: &Table, now: Timestamp, theme: &Theme) {
+    let lanes = table.lanes();
     let width = (usize::from(area.width) / 9).saturating_sub(1).min(MAX_LANE_WIDTH);
-    let [mut titles, mut names, mut figures] = [(); 3].map(|()| Line::from(" "));
+    let [mut titles, mut names, mut figures, mut dots] = [(); 4].map(|()| Line::from(" "));
     for (title, states) in GROUPS {
         let group = cell(&rule(title, width * states.len() - 1), width * states.len() + 1, false);
         titles.push_span(Span::styled(group, theme.dim));
@@ -48,11 +57,13 @@ fn full(buffer: &mut Buffer, area: Rect, lanes: &Lanes, theme: &Theme) {
                 name_style(lanes, state, theme),
             ));
             push_figures(&mut figures, lanes, state, width, theme);
+            push_dots(&mut dots, table, state, now, width, theme);
         }
         names.push_span(" ");
         figures.push_span(" ");
+        dots.push_span(" ");
     }
-    for (row, line) in (0..).zip([titles, names, figures]) {
+    for (row, line) in (0..).zip([titles, names, figures, dots]) {
         put_line(buffer, area, row, &line);
     }
 }
@@ -76,6 +87,47 @@ fn push_figures(
     let room = width.saturating_sub(7).min(LANE_SECONDS);
     let spark = sparkline(lanes.entries(state).skip(LANE_SECONDS - room));
     line.push_span(Span::styled(cell(&spark, width - 6, false), theme.state(state)));
+}
+
+/// The youngest connections of a lane on their way through it: each comes in at the left and goes right the longer it
+/// stays, in ever smaller steps; at the right end it has been there for longer than it should.
+fn push_dots(
+    line: &mut Line<'static>,
+    table: &Table,
+    state: TcpState,
+    now: Timestamp,
+    width: usize,
+    theme: &Theme,
+) {
+    let mut cells = [(0_u32, false); MAX_LANE_WIDTH];
+    let cells = &mut cells[..width.saturating_sub(2).max(1)];
+    for age_us in table.youngest_us(state, now) {
+        let (count, is_news) = &mut cells[place(age_us, lane_span_us(state), cells.len())];
+        *count += 1;
+        *is_news |= age_us < JUST_CAME_US;
+    }
+    let last = cells.len() - 1;
+    for (at, (count, is_news)) in cells.iter().enumerate() {
+        let dot = match count {
+            0 => " ",
+            1..=2 => "•",
+            _ => "●",
+        };
+        let style = match (is_news, at == last && table.lanes().lane(state).stuck > 0) {
+            (_, true) => theme.bad,
+            (true, _) => theme.heading,
+            _ => theme.state(state),
+        };
+        line.push_span(Span::styled(dot, style));
+    }
+    line.push_span(" ".repeat(width - cells.len()));
+}
+
+/// Which of `cells` a connection stands in, by the logarithm of its time there.
+fn place(age_us: u64, span_us: u64, cells: usize) -> usize {
+    let steps = |us: u64| (us as f64 / FIRST_STEP_US).ln_1p();
+    let share = steps(age_us) / steps(span_us);
+    ((share * cells as f64) as usize).min(cells - 1)
 }
 
 fn population(lane: &Lane) -> String {
@@ -107,17 +159,21 @@ fn sparkline(values: impl Iterator<Item = u32>) -> String {
     if highest == 0 { String::new() } else { values.into_iter().map(height).collect() }
 }
 
-fn small(buffer: &mut Buffer, area: Rect, lanes: &Lanes, theme: &Theme) {
+fn small(buffer: &mut Buffer, area: Rect, table: &Table, now: Timestamp, theme: &Theme) {
+    let lanes = table.lanes();
     let [mut names, mut figures] = [(); 2].map(|()| Line::from(" "));
     for state in GROUPS.iter().flat_map(|(_, states)| states.iter().copied()) {
         let name = short_name(state);
         let width = name.len() + 1;
         names.push_span(Span::styled(cell(name, width, false), name_style(lanes, state, theme)));
         let lane = lanes.lane(state);
-        figures.push_span(Span::styled(
-            cell(&population(lane), width, false),
-            figure_style(lane, theme),
-        ));
+        // No room for dots: the figure lights up where somebody has just come.
+        let is_news = table.youngest_us(state, now).any(|age_us| age_us < JUST_CAME_US);
+        let style = match figure_style(lane, theme) {
+            style if is_news && lane.stuck == 0 => style.patch(theme.heading),
+            style => style,
+        };
+        figures.push_span(Span::styled(cell(&population(lane), width, false), style));
     }
     put_line(buffer, area, 0, &names);
     put_line(buffer, area, 1, &figures);
@@ -142,6 +198,14 @@ mod tests {
         assert_eq!(sparkline([0, 1, 4, 8].into_iter()), "▁▂▅█");
         assert_eq!(sparkline([0, 0].into_iter()), "");
         assert_eq!(sparkline([u32::MAX].into_iter()), "█");
+    }
+
+    #[test]
+    fn a_connection_goes_right_in_its_lane_and_never_leaves_it_by_age() {
+        let places: Vec<usize> = [0, 20_000, 200_000, 2_000_000, 60_000_000, u64::MAX]
+            .map(|age_us| place(age_us, 60_000_000, 12))
+            .into();
+        assert_eq!(places, [0, 1, 3, 6, 11, 11]);
     }
 
     #[test]

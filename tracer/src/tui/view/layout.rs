@@ -117,6 +117,7 @@ fn split(area: Rect, rest: Rect) -> (Option<Rect>, Option<Rect>) {
 /// Lines for the lanes: none where the table needs them more.
 fn lane_lines(area: Rect) -> u16 {
     match (area.width, area.height) {
+        (super::lanes::FULL_WIDTH.., 30..) => 4,
         (super::lanes::FULL_WIDTH.., 20..) => 3,
         (super::lanes::SMALL_WIDTH.., 14..) => 2,
         _ => 0,

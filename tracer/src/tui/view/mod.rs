@@ -4,6 +4,7 @@ mod alarms;
 mod ascii;
 mod detail;
 mod footer;
+mod groups;
 mod header;
 mod help;
 mod ladder;
@@ -57,7 +58,7 @@ fn full(
     let buffer = frame.buffer_mut();
     header::draw(buffer, screen.header, model, theme);
     if let Some(area) = screen.lanes {
-        lanes::draw(buffer, area, model.table.lanes(), theme);
+        lanes::draw(buffer, area, &model.table, model.now(), theme);
     }
     if let Some(area) = screen.alarms {
         alarms::draw(buffer, area, model, theme);
@@ -65,6 +66,7 @@ fn full(
     let (list, detail): (Draw, Draw) = match model.page {
         Page::Connections => (table::draw, detail::draw),
         Page::Requests => (requests::draw, requests::detail),
+        Page::Groups => (groups::draw, detail::draw),
     };
     if let Some(area) = screen.table {
         list(buffer, area, model, theme);

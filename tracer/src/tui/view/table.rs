@@ -143,7 +143,8 @@ fn draw_row(
 ) {
     let verdict = verdict(row, model.now());
     let selected = model.cursor.selected == Some(row.connection().id);
-    let faded = row.ended();
+    let fading =
+        row.ended().then(|| if row.is_nearly_gone(model.now()) { theme.faded } else { theme.dim });
     let mark = match (selected, verdict.tone) {
         (true, _) => ("▸", theme.accent),
         (false, Tone::Bad) => ("!", theme.bad),
@@ -153,7 +154,7 @@ fn draw_row(
     let mut x = area.x + MARK_WIDTH;
     for &(column, width) in columns {
         let (value, style) = value(row, column, usize::from(width), &verdict, model, theme);
-        let style = if faded && column != Column::Verdict { theme.dim } else { style };
+        let style = fading.filter(|_| column != Column::Verdict).unwrap_or(style);
         let value = cell(&value, usize::from(width), is_figure(column));
         buffer.set_stringn(x, area.y, value, usize::from(width), style);
         x += width + gap(area.width);

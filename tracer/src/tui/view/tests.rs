@@ -126,6 +126,33 @@ fn requests_have_a_page_of_their_own_with_their_routes() {
 }
 
 #[test]
+fn connections_stand_together_by_process_and_by_what_else_is_asked_for() {
+    pictures("groups", || {
+        let mut model = mixed();
+        model.act(Action::NextGrouping);
+        model
+    });
+    pictures("groups_by_host", || {
+        let mut model = mixed();
+        for action in [Action::NextGrouping, Action::NextGrouping, Action::NextSort, Action::Down] {
+            model.act(action);
+            model.settle(20);
+        }
+        model
+    });
+}
+
+#[test]
+fn a_word_in_the_filter_line_is_completed_by_tab() {
+    pictures("completing", || {
+        let mut model = mixed();
+        typed(&mut model, "sta");
+        model.act(Action::Edit(Edit::Complete));
+        model
+    });
+}
+
+#[test]
 fn the_slowest_request_is_three_keys_away_with_its_headers() {
     pictures("slowest", || {
         let mut model = mixed();
