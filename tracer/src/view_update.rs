@@ -16,8 +16,19 @@ pub enum Update {
     Connection(Arc<Connection>),
     /// Figures about the run.
     Stats(Stats),
+    /// What became of something that a person asked for.
+    Notice(Notice),
     /// Every connection as it is now. What the view holds and this does not name is gone.
     Resync(Vec<Arc<Connection>>),
+}
+
+/// A sentence for the person at the view.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// The sentence.
+    pub text: String,
+    /// Whether it did not work.
+    pub is_failure: bool,
 }
 
 /// Figures about the run itself, sent about once a second.

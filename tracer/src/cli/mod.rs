@@ -3,6 +3,7 @@
 mod args;
 mod completions;
 mod demo;
+mod desk;
 mod doctor;
 mod duration;
 mod exit;

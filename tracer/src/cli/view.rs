@@ -9,6 +9,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 
+use super::desk::{self, ViewRecording};
 use super::trace::Sink;
 use crate::engine::Output;
 use crate::filter::{Filter, States, Subject};
@@ -20,7 +21,7 @@ use crate::tcp::TcpState;
 use crate::tui::model::filter::RowFilter;
 use crate::tui::theme::Palette;
 use crate::tui::{self, ViewOptions};
-use crate::view_update::{Stats, Update};
+use crate::view_update::{Notice, Stats, Update};
 
 /// Batches that may wait for the view: at a batch every few milliseconds, some seconds of a stuck terminal.
 const BATCHES: usize = 512;
@@ -40,6 +41,9 @@ pub(super) struct View {
     fell_behind: bool,
     dropped: u64,
     usage: Usage,
+    /// Where the view's person asks for a recording to begin or end.
+    asked: Option<Receiver<()>>,
+    recording: Option<ViewRecording>,
 }
 
 impl View {
@@ -53,7 +57,44 @@ impl View {
             fell_behind: false,
             dropped: 0,
             usage: Usage::default(),
+            asked: None,
+            recording: None,
         })
+    }
+
+    /// Hands what came to the recording, and begins or ends one where that was asked for.
+    fn record(&mut self, outputs: &[Output], pipeline: &Pipeline) {
+        if let Some(recording) = &mut self.recording
+            && let Err(error) = recording.take(outputs, pipeline.now())
+        {
+            let path = recording.path();
+            self.recording = None;
+            self.tell(desk::failed(format!("the recording {path} has ended: {error:#}")));
+        }
+        let asks = self.asked.iter().flat_map(Receiver::try_iter).count();
+        for _ in 0..asks {
+            let notice = self.toggle_recording(pipeline);
+            let text =
+                notice.unwrap_or_else(|error| desk::failed(format!("no recording: {error:#}")));
+            self.tell(text);
+        }
+    }
+
+    fn toggle_recording(&mut self, pipeline: &Pipeline) -> anyhow::Result<Notice> {
+        if let Some(recording) = self.recording.take() {
+            return Ok(desk::said(recording.end(pipeline)?));
+        }
+        let recording = ViewRecording::begin(pipeline)?;
+        let notice = desk::said(format!("recording everything to {}; r ends it", recording.path()));
+        self.recording = Some(recording);
+        Ok(notice)
+    }
+
+    /// A notice, and figures that fit it.
+    fn tell(&mut self, notice: Notice) {
+        let recording = self.recording.as_ref().map(ViewRecording::path);
+        let stats = self.usage.again(recording).map(Update::Stats);
+        self.send(stats.into_iter().chain([Update::Notice(notice)]).collect());
     }
 
     fn send(&mut self, batch: Vec<Update>) {
@@ -82,12 +123,15 @@ fn updates_of(outputs: &[Output]) -> Vec<Update> {
 impl Sink for View {
     fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let (sender, receiver) = sync_channel(BATCHES);
+        let (desk, asked) = desk::desk(sender.clone());
+        self.asked = Some(asked);
         let now = pipeline.now();
         let started = Instant::now();
         let options = ViewOptions {
             parse_filter: parse_row_filter,
             filter: self.filter.clone(),
             palette: Palette::default(),
+            tools: Box::new(desk),
             clock: Box::new(move || {
                 now.plus_ns(u64::try_from(started.elapsed().as_nanos()).unwrap_or(u64::MAX))
             }),
@@ -106,12 +150,14 @@ impl Sink for View {
     }
 
     fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()> {
+        self.record(outputs, pipeline);
         let mut batch = updates_of(outputs);
         if self.fell_behind {
             self.fell_behind = false;
             batch.push(Update::Resync(pipeline.connections()));
         }
-        if let Some(stats) = self.usage.stats(pipeline, self.dropped) {
+        let recording = self.recording.as_ref().map(ViewRecording::path);
+        if let Some(stats) = self.usage.stats(pipeline, self.dropped, recording) {
             batch.push(Update::Stats(stats));
         }
         if !batch.is_empty() {
@@ -123,13 +169,19 @@ impl Sink for View {
     fn end(&mut self, _pipeline: &Pipeline) -> anyhow::Result<()> {
         self.stop.store(true, Ordering::Relaxed);
         self.updates = None;
+        let recorded = self.recording.take().map(ViewRecording::close);
         match self.thread.take().map(JoinHandle::join) {
-            Some(Ok(result)) => result,
+            Some(Ok(result)) => result?,
             Some(Err(_panic)) => {
                 anyhow::bail!("the live view broke; --plain shows the same as lines")
             }
-            None => Ok(()),
+            None => {}
         }
+        // The terminal is a person's again: what the run leaves behind is said there.
+        if let Some(text) = recorded.transpose()? {
+            eprintln!("{text}");
+        }
+        Ok(())
     }
 
     fn is_done(&self) -> bool {
@@ -177,10 +229,23 @@ impl RowFilter for Rows {
 #[derive(Default)]
 struct Usage {
     last: Option<(Instant, u64, u64)>,
+    told: Option<Stats>,
 }
 
 impl Usage {
-    fn stats(&mut self, pipeline: &Pipeline, updates_dropped: u64) -> Option<Stats> {
+    /// The last figures once more, with another recording.
+    fn again(&mut self, recording: Option<String>) -> Option<Stats> {
+        let told = self.told.as_mut()?;
+        told.recording = recording;
+        Some(told.clone())
+    }
+
+    fn stats(
+        &mut self,
+        pipeline: &Pipeline,
+        updates_dropped: u64,
+        recording: Option<String>,
+    ) -> Option<Stats> {
         let totals = pipeline.totals();
         let cpu_ns = process_cpu_ns();
         let now = Instant::now();
@@ -192,18 +257,20 @@ impl Usage {
         }
         self.last = Some((now, totals.seen, cpu_ns));
         let attached = |group: &&Group| pipeline.health().group(**group) == GroupHealth::Attached;
-        Some(Stats {
+        let stats = Stats {
             events_per_s: (totals.seen - seen_before) as f64 / seconds,
             seen: totals.seen,
             lost: totals.lost,
             tracked: totals.tracked as u64,
             cpu_percent: (cpu_ns - cpu_before) as f64 / seconds / 1e7,
             rss_bytes: resident_bytes(),
-            recording: None,
+            recording,
             hooks_attached: u32::try_from(Group::ALL.iter().filter(attached).count()).unwrap_or(0),
             hooks_total: u32::try_from(Group::ALL.len()).unwrap_or(0),
             updates_dropped,
-        })
+        };
+        self.told = Some(stats.clone());
+        Some(stats)
     }
 }
 

@@ -79,6 +79,8 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'b' => Action::NextGrouping,
         'y' => Action::Copy,
         'Y' => Action::CopyFilter,
+        'e' => Action::Export,
+        'r' => Action::ToggleRecording,
         'l' => Action::ToggleLog,
         '?' => Action::ToggleHelp,
         _ => return None,

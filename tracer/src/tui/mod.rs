@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossterm::event::{self, Event};
+use model::export::Held;
 use model::filter::ParseFilter;
 use model::{Effect, Flow, Model};
 use ratatui::layout::Rect;
@@ -41,12 +42,22 @@ pub struct ViewOptions {
     pub filter: Option<String>,
     /// The colours.
     pub palette: Palette,
+    /// Does what the view cannot do itself.
+    pub tools: Box<dyn Tools>,
     /// The clock of the records' time stamps.
     pub clock: Box<dyn Fn() -> Timestamp + Send>,
     /// Stay when the channel closes (a recording at its end) instead of leaving.
     pub stay_when_ended: bool,
     /// Leaves the view when it becomes true: the program was asked to stop.
     pub stop: Arc<AtomicBool>,
+}
+
+/// What a person may ask for that reaches beyond the view. What became of it comes as an [`Update::Notice`].
+pub trait Tools: Send {
+    /// Writes these records to a file.
+    fn export(&mut self, held: Held);
+    /// Begins a recording, or ends the one that is written.
+    fn toggle_recording(&mut self);
 }
 
 /// Makes the `log` facade write to the view's log pane. Once per process, before anything logs.
@@ -64,7 +75,7 @@ pub fn init_logger(max_level: log::LevelFilter) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// A filter that does not parse, and a terminal that is none or is gone.
-pub fn run(updates: Receiver<Vec<Update>>, options: ViewOptions) -> anyhow::Result<()> {
+pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::Result<()> {
     let mut model = Model::new(options.parse_filter);
     if let Some(filter) = &options.filter {
         model.set_filter(filter).map_err(anyhow::Error::msg)?;
@@ -84,6 +95,8 @@ pub fn run(updates: Receiver<Vec<Update>>, options: ViewOptions) -> anyhow::Resu
         match if input { take_keys(&mut model, table)? } else { None } {
             Some(Effect::Quit) => break,
             Some(Effect::Copy(text)) => term::copy(&text).context("the terminal is gone")?,
+            Some(Effect::Export(held)) => options.tools.export(held),
+            Some(Effect::ToggleRecording) => options.tools.toggle_recording(),
             None => {}
         }
         // A key is answered at once; what the host does may wait for the next frame.

@@ -1,5 +1,6 @@
 //! What a person asks for, and what it does to the model.
 
+use super::export::{self, Held};
 use super::filter::{ActiveFilter, Edit, FilterLine};
 use super::requests::By;
 use super::{Flow, Model, Page, completion, copy};
@@ -49,6 +50,10 @@ pub enum Action {
     Copy,
     /// Copy the filter that shows the selected connection.
     CopyFilter,
+    /// Write what is selected, or else what is shown, to a file.
+    Export,
+    /// Begin a recording, or end it.
+    ToggleRecording,
     /// Open or close the log.
     ToggleLog,
     /// Open or close the list of keys.
@@ -56,10 +61,14 @@ pub enum Action {
 }
 
 /// What the model cannot do itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Put this into the terminal's clipboard.
     Copy(String),
+    /// Write this to a file.
+    Export(Held),
+    /// Begin a recording, or end it.
+    ToggleRecording,
     /// Leave the view.
     Quit,
 }
@@ -88,7 +97,9 @@ impl Model {
             Action::PreviousSort => self.sort_by(self.sort.previous()),
             Action::ReverseSort => self.sort_by(self.sort.reversed()),
             Action::EditFilter => {
-                self.editing = Some(FilterLine::new(self.filter_text().unwrap_or_default()));
+                // One goes on behind what is there, or takes it away with Ctrl-U.
+                let begun = self.filter_text().map(|text| format!("{text} ")).unwrap_or_default();
+                self.editing = Some(FilterLine::new(&begun));
                 self.offer_words();
             }
             Action::Edit(edit) => self.edit_filter(edit),
@@ -102,6 +113,8 @@ impl Model {
             Action::NextGrouping => self.next_grouping(),
             Action::Copy => return self.copied().map(Effect::Copy),
             Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
+            Action::Export => return Some(Effect::Export(export::held(self))),
+            Action::ToggleRecording => return Some(Effect::ToggleRecording),
             Action::ToggleLog => self.panes.log = !self.panes.log,
             Action::ToggleHelp => self.panes.help = !self.panes.help,
         }

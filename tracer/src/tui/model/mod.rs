@@ -5,6 +5,7 @@ pub mod alarms;
 pub mod completion;
 pub mod copy;
 pub mod detail;
+pub mod export;
 pub mod filter;
 pub mod groups;
 pub mod ladder;
@@ -31,12 +32,15 @@ use table::{MAX_ROWS, Table};
 
 use crate::record::{ConnId, Host, Record};
 use crate::time::Timestamp;
-use crate::view_update::{Stats, Update};
+use crate::view_update::{Notice, Stats, Update};
 
 /// Updates that are held back while paused; after that the channel fills and the pipeline counts.
 pub const MAX_HELD: usize = 100_000;
 /// Hooks whose losses are told apart; the rest is summed as `other`.
 const MAX_LOSS_HOOKS: usize = 32;
+
+/// How long a notice stays, nanoseconds.
+const NOTICE_NS: u64 = 10_000_000_000;
 
 /// Whether the picture moves.
 #[derive(Debug, Default)]
@@ -117,9 +121,13 @@ pub struct Model {
     pub host: Option<Arc<Host>>,
     /// Events lost, by hook.
     pub losses: BTreeMap<String, u64>,
+    /// What became of something that was asked for, and until when it is told.
+    notice: Option<(Timestamp, Notice)>,
     filter: Option<ActiveFilter>,
     parse_filter: ParseFilter,
     now: Timestamp,
+    /// The time as it is, paused or not.
+    clock: Timestamp,
     dirty: bool,
 }
 
@@ -144,9 +152,11 @@ impl Model {
             stats: Stats::default(),
             host: None,
             losses: BTreeMap::new(),
+            notice: None,
             filter: None,
             parse_filter,
             now: Timestamp::default(),
+            clock: Timestamp::default(),
             dirty: true,
         }
     }
@@ -161,6 +171,12 @@ impl Model {
     #[must_use]
     pub fn filter_text(&self) -> Option<&str> {
         self.filter.as_ref().map(|active| active.text.as_str())
+    }
+
+    /// What became of what was asked for last.
+    #[must_use]
+    pub fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref().map(|(_, notice)| notice)
     }
 
     /// The selected row.
@@ -193,6 +209,12 @@ impl Model {
 
     /// Time has passed. Call it before [`Model::offer`], and at least once a second.
     pub fn tick(&mut self, now: Timestamp) {
+        // Told by the clock, not by the time in the picture: a pause does not hold it.
+        if self.notice.as_ref().is_some_and(|(until, _)| *until <= now) {
+            self.notice = None;
+            self.dirty = true;
+        }
+        self.clock = now;
         if !matches!(self.flow, Flow::Live) {
             return;
         }
@@ -239,6 +261,9 @@ impl Model {
             Update::Record(Record::Host(host)) => self.host = Some(host),
             Update::Record(Record::Loss(loss)) => self.lost(loss.hook, loss.events),
             Update::Stats(stats) => self.stats = stats,
+            Update::Notice(notice) => {
+                self.notice = Some((self.clock.plus_ns(NOTICE_NS), notice));
+            }
             Update::Resync(connections) => self.table.resync(connections, now),
         }
     }
@@ -295,5 +320,8 @@ impl Model {
 
 /// Whether an update is about the run and not about a connection: such ones are shown while paused too.
 fn is_about_the_run(update: &Update) -> bool {
-    matches!(update, Update::Stats(_) | Update::Record(Record::Host(_) | Record::Loss(_)))
+    matches!(
+        update,
+        Update::Stats(_) | Update::Notice(_) | Update::Record(Record::Host(_) | Record::Loss(_))
+    )
 }

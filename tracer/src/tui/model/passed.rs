@@ -55,6 +55,7 @@ fn bit(letter: char) -> Option<u8> {
         'F' => flags::FIN,
         'S' => flags::SYN,
         'R' => flags::RST,
+        'P' => flags::PSH,
         'A' => flags::ACK,
         _ => return None,
     })

@@ -169,6 +169,11 @@ impl Requests {
         numbers.filter_map(|number| Some((*number, self.entry(*number)?)))
     }
 
+    /// Every exchange that is held, oldest first, whatever the filter.
+    pub fn held(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// The selected one.
     #[must_use]
     pub fn selected(&self) -> Option<&Entry> {

@@ -13,9 +13,16 @@ use crate::tui::theme::Theme;
 
 /// Draws it; the column of the text cursor, where there is one.
 pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) -> Option<u16> {
-    match &model.editing {
-        Some(line) => Some(filter_line(buffer, area, line, theme)),
-        None => {
+    match (&model.editing, model.notice()) {
+        (Some(line), _) => Some(filter_line(buffer, area, line, theme)),
+        (None, Some(notice)) => {
+            let style = if notice.is_failure { theme.bad } else { theme.notice };
+            let text =
+                fit(&clean(&notice.text), usize::from(area.width).saturating_sub(2)).into_owned();
+            put_line(buffer, area, 0, &Line::styled(format!(" {text}"), style));
+            None
+        }
+        (None, None) => {
             let position = position(model);
             let room = area.width.saturating_sub(position.width() as u16 + 1);
             put_line(buffer, area, 0, &keys(model, usize::from(room), theme));
@@ -44,10 +51,14 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
         Page::Groups => [("Tab", other), ("s", "sort"), ("y", "copy its filter"), ("l", "log")],
         _ => [("Tab", other), ("b", "groups"), ("y", "copy"), ("l", "log")],
     };
+    let files = [
+        ("e", "export"),
+        ("r", if model.stats.recording.is_some() { "end recording" } else { "record" }),
+    ];
     let mut line = Line::from(" ");
     let alarm = [("!", "next alarm")];
     let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
-    for &(key, does) in before.iter().chain(alarm).chain(&enter).chain(&after) {
+    for &(key, does) in before.iter().chain(alarm).chain(&enter).chain(&after).chain(&files) {
         if line.width() + key.len() + does.len() + 2 <= room {
             line.push_span(Span::styled(key, theme.accent));
             line.push_span(Span::styled(format!(" {does}  "), theme.dim));
@@ -100,7 +111,11 @@ fn filter_line(buffer: &mut Buffer, area: Rect, line: &FilterLine, theme: &Theme
     let (text, before) = (line.text(), line.before_cursor());
     let hint = match &line.error {
         _ if !line.offers.is_empty() && !text.is_empty() => offers(line, theme),
-        Some(error) => Span::styled(format!("✗ {}", clean(error)), theme.bad),
+        Some(error) => {
+            // Its other lines point at the place, which the line itself shows.
+            let error = error.lines().next().unwrap_or_default();
+            Span::styled(format!("✗ {}", clean(error)), theme.bad)
+        }
         None if text.is_empty() => {
             let example =
                 "port:443 comm:nginx state:time_wait status:5xx  (Tab completes, Enter: all)";

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 22] = [
+const KEYS: [(&str, &str); 24] = [
     ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
@@ -22,6 +22,8 @@ const KEYS: [(&str, &str); 22] = [
     ("Tab", "connections, requests, groups"),
     ("b", "groups: by process, remote host, port, container"),
     ("y Y", "copy address or curl command; the filter that selects it"),
+    ("e", "export what is selected, else what is shown, as JSON lines"),
+    ("r", "begin and end a recording of everything"),
     ("l", "log"),
     ("q Ctrl-C", "quit"),
     ("", ""),
