@@ -273,7 +273,7 @@ impl Model {
 
     fn sort_by(&mut self, sort: super::Sort) {
         self.sort = sort;
-        self.set_stale();
+        self.table.set_unsorted();
     }
 
     fn edit_filter(&mut self, edit: Edit) {

@@ -1,9 +1,12 @@
 //! What may stand where the cursor is in the filter line: keys, their known values, and values that connections in the
 //! table have.
 
-use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::row::Row;
+use rustc_hash::FxHashMap;
+use smallvec::SmallVec;
+
+use super::row::{RECENT_EXCHANGES, Row};
 use super::table::Table;
 use crate::filter;
 
@@ -34,54 +37,71 @@ fn values(key: &str, begun: &str, table: &Table) -> Vec<String> {
     };
     let listed = known.values.iter().map(|value| (*value).to_owned());
     let mut offers: Vec<String> = listed.filter(|value| fits(value)).collect();
-    offers.extend(seen(known.key, table).into_iter().filter(|value| fits(value)));
-    offers.truncate(MAX_OFFERS);
+    // Text is made of as few as that takes.
+    let seen = seen(known.key, table).into_iter().map(|value| value.text());
+    offers.extend(seen.filter(|value| fits(value)).take(MAX_OFFERS));
     offers.into_iter().map(|value| format!("{key}:{value}")).collect()
 }
 
+/// A value in the table; text only once it is to be offered.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Value<'a> {
+    Number(u32),
+    Address(IpAddr),
+    Text(&'a str),
+}
+
+impl Value<'_> {
+    fn text(&self) -> String {
+        match self {
+            Value::Number(number) => number.to_string(),
+            Value::Address(address) => address.to_string(),
+            Value::Text(text) => filter::literal(text),
+        }
+    }
+}
+
 /// The values of `key` in the table, the most frequent first.
-fn seen(key: &str, table: &Table) -> Vec<String> {
-    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+fn seen<'a>(key: &str, table: &'a Table) -> Vec<Value<'a>> {
+    let mut counts: FxHashMap<Value<'_>, u32> = FxHashMap::default();
     let rows = table.shown().iter().filter_map(|id| table.row(*id));
     for value in rows.flat_map(|row| of_row(key, row)) {
         *counts.entry(value).or_default() += 1;
     }
-    let mut values: Vec<(String, u32)> = counts.into_iter().collect();
-    values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let mut values: Vec<(Value<'_>, u32)> = counts.into_iter().collect();
+    values.sort_unstable_by_key(|(value, count)| (std::cmp::Reverse(*count), *value));
     values.into_iter().map(|(value, _)| value).collect()
 }
 
-fn of_row(key: &str, row: &Row) -> Vec<String> {
+fn of_row<'a>(key: &str, row: &'a Row) -> SmallVec<[Value<'a>; RECENT_EXCHANGES]> {
     let connection = row.connection();
     let (local, remote) = (connection.local, connection.remote);
-    let text = |value: &Option<String>| -> Vec<String> {
-        value.as_deref().map(filter::literal).into_iter().collect()
-    };
+    let text = |value: &'a Option<String>| value.as_deref().map(Value::Text).into_iter().collect();
     match key {
-        "port" => vec![local.port.to_string(), remote.port.to_string()],
-        "lport" => vec![local.port.to_string()],
-        "rport" => vec![remote.port.to_string()],
-        "host" => vec![local.ip.to_string(), remote.ip.to_string()],
-        "lhost" => vec![local.ip.to_string()],
-        "rhost" => vec![remote.ip.to_string()],
-        "pid" => connection.pid.iter().map(u32::to_string).collect(),
-        "netns" => connection.netns.iter().map(u32::to_string).collect(),
+        "port" => {
+            SmallVec::from_iter([local.port, remote.port].map(|port| Value::Number(port.into())))
+        }
+        "lport" => SmallVec::from_iter([Value::Number(local.port.into())]),
+        "rport" => SmallVec::from_iter([Value::Number(remote.port.into())]),
+        "host" => SmallVec::from_iter([local.ip, remote.ip].map(Value::Address)),
+        "lhost" => SmallVec::from_iter([Value::Address(local.ip)]),
+        "rhost" => SmallVec::from_iter([Value::Address(remote.ip)]),
+        "pid" => connection.pid.map(Value::Number).into_iter().collect(),
+        "netns" => connection.netns.map(Value::Number).into_iter().collect(),
         "comm" => text(&connection.comm),
         "exe" => text(&connection.exe),
         "cgroup" => text(&connection.cgroup),
         "container" => text(&connection.container),
         "path" => row.recent().filter_map(|exchange| path(exchange.target.as_deref()?)).collect(),
-        "host_header" => row
-            .recent()
-            .filter_map(|exchange| exchange.authority.as_deref().map(filter::literal))
-            .collect(),
-        _ => Vec::new(),
+        "host_header" => {
+            row.recent().filter_map(|e| e.authority.as_deref().map(Value::Text)).collect()
+        }
+        _ => SmallVec::new(),
     }
 }
 
-fn path(target: &str) -> Option<String> {
-    let path = target.split(['?', '#']).next().filter(|path| path.starts_with('/'))?;
-    Some(filter::literal(path))
+fn path(target: &str) -> Option<Value<'_>> {
+    target.split(['?', '#']).next().filter(|path| path.starts_with('/')).map(Value::Text)
 }
 
 #[cfg(test)]

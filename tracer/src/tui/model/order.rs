@@ -4,11 +4,12 @@
 //! over a list of ids, not a sort of all rows.
 
 use std::cmp::Ordering;
+use std::net::IpAddr;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::row::Row;
-use crate::record::ConnId;
+use crate::record::{ConnId, Connection, SocketAddress};
 use crate::tcp::TcpState;
 
 /// A column of the table, in the order in which they stand.
@@ -137,6 +138,73 @@ fn by_column(column: Column, a: &Row, b: &Row) -> Ordering {
     }
 }
 
+/// The begin of what a row sorts by, in two numbers that order as [`by_column`] does: a sort of all rows goes through these,
+/// one place in memory behind the other, and asks the rows only where that does not decide.
+#[derive(Clone, Copy)]
+struct Key {
+    numbers: (u128, u64),
+    /// Whether equal numbers mean that the rows sort as equal.
+    is_whole: bool,
+}
+
+fn sort_key(column: Column, row: &Row) -> Key {
+    let connection = row.connection();
+    let whole = |number: u64| Key { numbers: (number.into(), 0), is_whole: true };
+    let optional = |number: Option<u64>| Key {
+        numbers: (number.map_or(0, |number| u128::from(number) + 1), 0),
+        is_whole: true,
+    };
+    match column {
+        Column::State => whole(life_rank(row.state()) as u64),
+        // The younger first.
+        Column::Age => whole(row.since().map_or(u64::MAX, |since| u64::MAX - 1 - since.0)),
+        Column::Owner => owner_key(connection),
+        Column::Local => address_key(connection.local),
+        Column::Remote => address_key(connection.remote),
+        Column::Requests => whole(row.exchanges()),
+        Column::LastRequest => request_key(last_request(row)),
+        Column::Wait => optional(wait_us(row)),
+        Column::Rtt => optional(connection.srtt_us),
+        Column::Verdict => {
+            let (nothing_lost, worked, lives, outcome) = verdict_rank(row);
+            let bits = [nothing_lost, worked, lives].map(u64::from);
+            whole(bits.into_iter().fold(0, |sum, bit| sum << 1 | bit) << 8 | u64::from(outcome))
+        }
+    }
+}
+
+fn owner_key(connection: &Connection) -> Key {
+    // The kernel's names have 15 bytes at most (TASK_COMM_LEN).
+    let comm = connection.comm.as_deref().unwrap_or_default();
+    let is_whole = !comm.is_empty() && comm.len() < 16;
+    let pid = connection.pid.filter(|_| is_whole).map_or(0, |pid| u64::from(pid) + 1);
+    Key { numbers: (first_bytes(comm, 16), pid), is_whole }
+}
+
+fn address_key(address: SocketAddress) -> Key {
+    let numbers = match address.ip {
+        IpAddr::V4(ip) => (u128::from(ip.to_bits()), u64::from(address.port)),
+        IpAddr::V6(ip) => {
+            let bits = ip.to_bits();
+            (1 << 127 | bits >> 1, (bits as u64 & 1) << 16 | u64::from(address.port))
+        }
+    };
+    Key { numbers, is_whole: true }
+}
+
+fn request_key(request: Option<(Option<u16>, Option<&str>)>) -> Key {
+    let Some((status, target)) = request else { return Key { numbers: (0, 0), is_whole: true } };
+    let status = status.map_or(0, |status| u128::from(status) + 1);
+    let numbers = (1 << 127 | status << 104 | first_bytes(target.unwrap_or_default(), 13), 0);
+    Key { numbers, is_whole: false }
+}
+
+/// The first bytes of a text as a number that orders as they do.
+fn first_bytes(text: &str, count: usize) -> u128 {
+    (0..count)
+        .fold(0, |sum, at| sum << 8 | u128::from(text.as_bytes().get(at).copied().unwrap_or(0)))
+}
+
 /// Position in a connection's life.
 fn life_rank(state: TcpState) -> usize {
     TcpState::ALL.iter().position(|&other| other == state).unwrap_or(TcpState::ALL.len())
@@ -170,10 +238,19 @@ impl Order {
 
     /// Sorts all that is shown: after the sort column, the filter or everything has changed.
     pub(super) fn rebuild(&mut self, rows: &FxHashMap<ConnId, Row>, sort: Sort) {
-        let mut shown: Vec<&Row> = rows.values().filter(|row| row.shown).collect();
-        shown.sort_unstable_by(|a, b| sort.compare(a, b));
+        let shown = rows.iter().filter(|(_, row)| row.shown);
+        let mut shown: Vec<(Key, ConnId, &Row)> =
+            shown.map(|(id, row)| (sort_key(sort.column, row), *id, row)).collect();
+        shown.sort_unstable_by(|(key, id, row), (other_key, other_id, other)| {
+            let by_key = key.numbers.cmp(&other_key.numbers);
+            let by_key = if sort.descending { by_key.reverse() } else { by_key };
+            by_key.then_with(|| match key.is_whole && other_key.is_whole {
+                true => other_id.cmp(id),
+                false => sort.compare(row, other),
+            })
+        });
         self.ids.clear();
-        self.ids.extend(shown.iter().map(|row| row.connection().id));
+        self.ids.extend(shown.iter().map(|(_, id, _)| *id));
     }
 
     /// Puts `changed` (new, changed or gone) where they belong now; all others must be as they were.
@@ -216,5 +293,88 @@ impl Order {
             rows.get(id).is_some_and(|other| sort.compare(other, row) == Ordering::Less)
         });
         (self.ids.get(at) == Some(&row.connection().id)).then_some(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::tui::fixture::{connection, exchange, states};
+
+    /// Rows that differ in everything that is sorted by, in few values each so that many are equal.
+    fn row() -> impl Strategy<Value = Row> {
+        let texts = prop::sample::select(vec![
+            "",
+            "a",
+            "nginx",
+            "a-name-of-more-than-15",
+            "a-name-of-more-than-16",
+        ]);
+        let hosts = prop::sample::select(vec!["10.0.0.1", "10.0.0.2", "::1", "fe80::2", "fe80::3"]);
+        let state = prop::sample::select(TcpState::ALL.to_vec());
+        let numbers = (0..3_u64, 0..3_u64, 0..3_u16, 0..500_u64);
+        (texts, hosts, state, numbers, any::<[bool; 4]>()).prop_map(
+            |(text, host, state, (a, b, port, id), [named, timed, asked, lost])| {
+                let ip: IpAddr = host.parse().unwrap();
+                let snapshot = Connection {
+                    comm: named.then(|| text.to_owned()),
+                    pid: timed.then_some(a as u32),
+                    local: SocketAddress { ip, port },
+                    remote: SocketAddress { ip, port: port * 7 },
+                    srtt_us: asked.then_some(b),
+                    lost_events: u64::from(lost),
+                    exchanges: a,
+                    states: states(&[(state, b)]),
+                    ..connection(id)
+                };
+                let mut row = Row::new(Arc::new(snapshot));
+                if asked {
+                    let mut exchange = exchange(id, a, 200 + port);
+                    exchange.target = named.then(|| format!("/a-long-target-{text}").into());
+                    exchange.status = exchange.status.filter(|_| timed);
+                    row.exchanged(&exchange);
+                }
+                row.shown = true;
+                row
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_sort_by_keys_is_the_sort_by_rows(
+            rows in prop::collection::vec(row(), 0..40),
+            column in prop::sample::select(Column::ALL.to_vec()),
+            descending: bool,
+        ) {
+            let sort = Sort { column, descending };
+            let rows: FxHashMap<ConnId, Row> =
+                rows.into_iter().map(|row| (row.connection().id, row)).collect();
+            let mut order = Order::default();
+            order.rebuild(&rows, sort);
+            let mut expected: Vec<&Row> = rows.values().collect();
+            expected.sort_by(|a, b| sort.compare(a, b));
+            let expected: Vec<ConnId> = expected.iter().map(|row| row.connection().id).collect();
+            prop_assert_eq!(order.ids(), expected);
+        }
+    }
+
+    #[test]
+    fn an_address_sorts_by_all_of_its_bits_and_then_by_its_port() {
+        let key =
+            |ip: &str, port| address_key(SocketAddress { ip: ip.parse().unwrap(), port }).numbers;
+        let ascending = [
+            key("10.0.0.1", 9),
+            key("10.0.0.2", 1),
+            key("::2", 5),
+            key("::3", 1),
+            key("::3", 2),
+            key("ffff::", 0),
+        ];
+        assert!(ascending.is_sorted_by(|a, b| a < b));
     }
 }

@@ -25,8 +25,10 @@ pub struct Table {
     order: Order,
     /// Rows that are new, gone or different since the order was last right.
     changed: FxHashSet<ConnId>,
-    /// Whether all is to be sorted and filtered anew.
+    /// Whether all is to be filtered anew, and sorted.
     stale: bool,
+    /// Whether all is to be sorted anew.
+    unsorted: bool,
     /// Ended connections in the order in which they leave.
     fading: VecDeque<(Timestamp, ConnId)>,
     lanes: Lanes,
@@ -43,6 +45,7 @@ impl Table {
             order: Order::default(),
             changed: FxHashSet::default(),
             stale: false,
+            unsorted: false,
             fading: VecDeque::new(),
             lanes: Lanes::default(),
             alarms: Vec::new(),
@@ -247,21 +250,29 @@ impl Table {
         self.stale = true;
     }
 
+    /// Asks for all to be sorted anew at the next [`Table::settle`].
+    pub(super) fn set_unsorted(&mut self) {
+        self.unsorted = true;
+    }
+
     /// Makes [`Table::shown`] right.
     pub(super) fn settle(&mut self, sort: Sort, filter: Option<&ActiveFilter>) {
         if self.stale {
             self.rows.values_mut().for_each(|row| row.shown = passes(row, filter));
-            self.order.rebuild(&self.rows, sort);
-        } else if !self.changed.is_empty() {
+        } else {
             for id in &self.changed {
                 if let Some(row) = self.rows.get_mut(id) {
                     row.shown = passes(row, filter);
                 }
             }
+        }
+        if self.stale || self.unsorted {
+            self.order.rebuild(&self.rows, sort);
+        } else if !self.changed.is_empty() {
             self.order.merge(&self.rows, &self.changed, sort);
         }
         self.changed.clear();
-        self.stale = false;
+        (self.stale, self.unsorted) = (false, false);
     }
 
     /// Where a shown row stands.
