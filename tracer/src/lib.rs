@@ -16,6 +16,7 @@ pub mod http;
 pub mod load;
 pub mod pipeline;
 pub mod plain;
+pub mod playback;
 pub mod record;
 pub mod recording;
 pub mod ring;

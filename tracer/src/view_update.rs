@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::record::{Connection, Record};
+use crate::time::Timestamp;
 
 /// One thing that changed.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,8 +19,29 @@ pub enum Update {
     Stats(Stats),
     /// What became of something that a person asked for.
     Notice(Notice),
+    /// Where the recording that is played stands.
+    Play(PlayStatus),
+    /// Nothing more will come.
+    Ended,
     /// Every connection as it is now. What the view holds and this does not name is gone.
     Resync(Vec<Arc<Connection>>),
+}
+
+/// Where the player of a recording stands.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlayStatus {
+    /// The time that is shown.
+    pub at: Timestamp,
+    /// The time of the first record.
+    pub begin: Timestamp,
+    /// The time of the last one.
+    pub end: Timestamp,
+    /// How many times as fast as it was; `None`: as fast as it can.
+    pub speed: Option<f64>,
+    /// Whether it stands still.
+    pub is_paused: bool,
+    /// Events that were lost up to there.
+    pub lost: u64,
 }
 
 /// A sentence for the person at the view.

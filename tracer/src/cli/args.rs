@@ -33,6 +33,8 @@ pub enum Command {
     Watch(WatchArgs),
     /// Trace into a recording until the time is up or Ctrl-C
     Record(RecordArgs),
+    /// Play a recording in the live view
+    View(ViewArgs),
     /// Turn a recording into another form
     Export(ExportArgs),
     /// Say what this host allows, what is lost without each hook, and what to do about it
@@ -188,6 +190,17 @@ pub struct RecordArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
     /// What to record.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// `tracer view`.
+#[derive(Clone, Debug, Args)]
+pub struct ViewArgs {
+    /// The recording
+    #[arg(value_name = "FILE")]
+    pub input: PathBuf,
+    /// What to show.
     #[command(flatten)]
     pub filter: FilterArgs,
 }

@@ -12,6 +12,7 @@ use crate::engine::Output;
 use crate::export;
 use crate::filter::{Filter, Selector};
 use crate::pipeline::Pipeline;
+use crate::playback::Play;
 use crate::record::Record;
 use crate::recording::{self, Behind, Existing, WriteError, Writer};
 use crate::time::Timestamp;
@@ -34,6 +35,14 @@ pub(super) fn desk(notices: SyncSender<Vec<Update>>) -> (Desk, Receiver<()>) {
     (Desk { asks, notices }, asked)
 }
 
+impl Desk {
+    /// Tells the person something.
+    pub fn tell(&self, notice: Notice) {
+        // A view that is behind shows it no more: it is about a key of just now.
+        _ = self.notices.try_send(vec![Update::Notice(notice)]);
+    }
+}
+
 impl Tools for Desk {
     /// On a thread of its own: a hundred thousand connections take a second, and the view goes on.
     fn export(&mut self, held: Held) {
@@ -47,11 +56,12 @@ impl Tools for Desk {
             _ = notices.send(vec![Update::Notice(notice)]);
         };
         if let Err(error) = std::thread::Builder::new().name("export".to_owned()).spawn(work) {
-            _ = self
-                .notices
-                .try_send(vec![Update::Notice(failed(format!("nothing exported: {error}")))]);
+            self.tell(failed(format!("nothing exported: {error}")));
         }
     }
+
+    /// Only a recording has a player.
+    fn play(&mut self, _: Play) {}
 
     fn toggle_recording(&mut self) {
         // Without a tracing thread the run is at its end.

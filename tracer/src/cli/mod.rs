@@ -9,6 +9,7 @@ mod duration;
 mod exit;
 mod export;
 mod logging;
+mod play;
 mod priority;
 mod record;
 mod sinks;
@@ -22,7 +23,7 @@ use clap::Parser;
 
 pub use args::{
     Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ExportArgs, FilterArgs, OutputArgs,
-    RecordArgs, RingArgs, TraceArgs, Verbosity, WatchArgs,
+    RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
 };
 pub use duration::{DurationError, parse_duration};
 pub use exit::UsageError;
@@ -48,12 +49,13 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     let level = cli.verbosity.level();
     let command = cli.command.unwrap_or_else(Command::watch);
     // The live view shows the log in a pane of its own.
-    if !matches!(command, Command::Watch(_) | Command::Demo(_)) {
+    if !matches!(command, Command::Watch(_) | Command::Demo(_) | Command::View(_)) {
         logging::to_stderr(level);
     }
     match command {
         Command::Watch(args) => watch::run(&args, level),
         Command::Record(args) => record::run(&args),
+        Command::View(args) => play::run(&args, level),
         Command::Export(args) => trace::until_signalled(move || export::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args, level),

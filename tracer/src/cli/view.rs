@@ -206,7 +206,7 @@ fn draw(
     tui::run(updates, options)
 }
 
-fn parse_row_filter(text: &str) -> Result<Box<dyn RowFilter>, String> {
+pub(super) fn parse_row_filter(text: &str) -> Result<Box<dyn RowFilter>, String> {
     let filter: Filter = text.parse().map_err(|error| format!("{error}"))?;
     Ok(Box::new(Rows(filter)))
 }

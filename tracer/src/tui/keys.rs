@@ -7,6 +7,7 @@ use ratatui::layout::{Position, Rect};
 
 use super::model::Action;
 use super::model::filter::Edit;
+use crate::playback::Play;
 
 /// What a key asks for; `typing` while the filter line is open.
 #[must_use]
@@ -81,6 +82,9 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'Y' => Action::CopyFilter,
         'e' => Action::Export,
         'r' => Action::ToggleRecording,
+        '.' => Action::Play(Play::Step),
+        '+' | '>' => Action::Play(Play::Faster),
+        '-' | '<' => Action::Play(Play::Slower),
         'l' => Action::ToggleLog,
         '?' => Action::ToggleHelp,
         _ => return None,

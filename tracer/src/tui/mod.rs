@@ -24,6 +24,7 @@ use ratatui::layout::Rect;
 use theme::{Palette, Theme};
 use tui_logger::TuiWidgetState;
 
+use crate::playback::Play;
 use crate::time::Timestamp;
 use crate::view_update::Update;
 
@@ -58,6 +59,8 @@ pub trait Tools: Send {
     fn export(&mut self, held: Held);
     /// Begins a recording, or ends the one that is written.
     fn toggle_recording(&mut self);
+    /// Asks something of the player of a recording.
+    fn play(&mut self, play: Play);
 }
 
 /// Makes the `log` facade write to the view's log pane. Once per process, before anything logs.
@@ -96,6 +99,7 @@ pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::
             Some(Effect::Quit) => break,
             Some(Effect::Copy(text)) => term::copy(&text).context("the terminal is gone")?,
             Some(Effect::Export(held)) => options.tools.export(held),
+            Some(Effect::Play(play)) => options.tools.play(play),
             Some(Effect::ToggleRecording) => options.tools.toggle_recording(),
             None => {}
         }

@@ -4,6 +4,7 @@ use super::export::{self, Held};
 use super::filter::{ActiveFilter, Edit, FilterLine};
 use super::requests::By;
 use super::{Flow, Model, Page, completion, copy};
+use crate::playback::Play;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub enum Action {
     Export,
     /// Begin a recording, or end it.
     ToggleRecording,
+    /// Ask something of the player of a recording.
+    Play(Play),
     /// Open or close the log.
     ToggleLog,
     /// Open or close the list of keys.
@@ -69,6 +72,8 @@ pub enum Effect {
     Export(Held),
     /// Begin a recording, or end it.
     ToggleRecording,
+    /// Ask this of the player.
+    Play(Play),
     /// Leave the view.
     Quit,
 }
@@ -87,7 +92,11 @@ impl Model {
             Action::PageDown => self.go_to(self.index() + self.page_lines()),
             Action::First => self.go_to(0),
             Action::Last => self.go_to(usize::MAX),
+            Action::TogglePause if self.play.is_some() => {
+                return Some(Effect::Play(Play::TogglePause));
+            }
             Action::TogglePause => self.toggle_pause(),
+            Action::Play(play) => return self.play.is_some().then_some(Effect::Play(play)),
             Action::NextSort | Action::PreviousSort | Action::ReverseSort
                 if self.page != Page::Connections =>
             {

@@ -32,7 +32,7 @@ use table::{MAX_ROWS, Table};
 
 use crate::record::{ConnId, Host, Record};
 use crate::time::Timestamp;
-use crate::view_update::{Notice, Stats, Update};
+use crate::view_update::{Notice, PlayStatus, Stats, Update};
 
 /// Updates that are held back while paused; after that the channel fills and the pipeline counts.
 pub const MAX_HELD: usize = 100_000;
@@ -121,6 +121,8 @@ pub struct Model {
     pub host: Option<Arc<Host>>,
     /// Events lost, by hook.
     pub losses: BTreeMap<String, u64>,
+    /// Where the recording stands that is played; `None` for what happens now.
+    pub play: Option<PlayStatus>,
     /// What became of something that was asked for, and until when it is told.
     notice: Option<(Timestamp, Notice)>,
     filter: Option<ActiveFilter>,
@@ -152,6 +154,7 @@ impl Model {
             stats: Stats::default(),
             host: None,
             losses: BTreeMap::new(),
+            play: None,
             notice: None,
             filter: None,
             parse_filter,
@@ -261,6 +264,11 @@ impl Model {
             Update::Record(Record::Host(host)) => self.host = Some(host),
             Update::Record(Record::Loss(loss)) => self.lost(loss.hook, loss.events),
             Update::Stats(stats) => self.stats = stats,
+            Update::Play(status) => {
+                self.stats.lost = status.lost;
+                self.play = Some(status);
+            }
+            Update::Ended => self.end(),
             Update::Notice(notice) => {
                 self.notice = Some((self.clock.plus_ns(NOTICE_NS), notice));
             }

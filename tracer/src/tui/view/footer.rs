@@ -51,6 +51,8 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
         Page::Groups => [("Tab", other), ("s", "sort"), ("y", "copy its filter"), ("l", "log")],
         _ => [("Tab", other), ("b", "groups"), ("y", "copy"), ("l", "log")],
     };
+    let play = [(".", "step"), ("+ -", "speed")];
+    let play = if model.play.is_some() { &play[..] } else { &[][..] };
     let files = [
         ("e", "export"),
         ("r", if model.stats.recording.is_some() { "end recording" } else { "record" }),
@@ -58,7 +60,9 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
     let mut line = Line::from(" ");
     let alarm = [("!", "next alarm")];
     let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
-    for &(key, does) in before.iter().chain(alarm).chain(&enter).chain(&after).chain(&files) {
+    for &(key, does) in
+        before.iter().chain(play).chain(alarm).chain(&enter).chain(&after).chain(&files)
+    {
         if line.width() + key.len() + does.len() + 2 <= room {
             line.push_span(Span::styled(key, theme.accent));
             line.push_span(Span::styled(format!(" {does}  "), theme.dim));

@@ -11,6 +11,7 @@ use crate::tcp::TcpState;
 use crate::tui::model::{Flow, MAX_HELD, Model};
 use crate::tui::text;
 use crate::tui::theme::Theme;
+use crate::view_update::PlayStatus;
 
 const OPENING: [TcpState; 2] = [TcpState::SynSent, TcpState::SynRecv];
 const CLOSING: [TcpState; 6] = [
@@ -65,11 +66,30 @@ fn host_parts(model: &Model, theme: &Theme) -> Parts {
     );
     parts.push((counts, theme.text));
     let rate = text::count(model.stats.events_per_s.round().max(0.0) as u64);
-    parts.push((format!("{rate} events/s"), theme.text));
+    if model.play.is_none() {
+        parts.push((format!("{rate} events/s"), theme.text));
+    }
     parts
 }
 
+/// Where a recording stands: `▶ 2x 10:35:22.3, 5.1 s of 10.0 s`.
+fn play(status: &PlayStatus, has_ended: bool, theme: &Theme) -> (String, Style) {
+    let time = status.at.to_string();
+    let time = time.get(11..21).unwrap_or(&time);
+    let [done, all] = [status.at, status.end].map(|t| text::duration(t.since_us(status.begin)));
+    let speed =
+        status.speed.map_or_else(|| "as fast as it can".to_owned(), |speed| format!("{speed}x"));
+    match (has_ended, status.is_paused) {
+        (true, _) => (format!("■ ended {time}, {all}"), theme.notice),
+        (_, true) => (format!("‖ STOPPED {time}, {done} of {all}"), theme.notice),
+        (_, false) => (format!("▶ {speed} {time}, {done} of {all}"), theme.good),
+    }
+}
+
 fn flow(model: &Model, theme: &Theme) -> (String, Style) {
+    if let Some(status) = &model.play {
+        return play(status, matches!(model.flow, Flow::Ended), theme);
+    }
     match &model.flow {
         Flow::Live => ("● live".to_owned(), theme.good),
         Flow::Paused { held } if held.len() >= MAX_HELD => {
@@ -91,8 +111,13 @@ fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
         (completeness(stats.seen, stats.lost), sure),
         (losses(model), sure),
         filter(model, width, theme),
-        (format!("self {:.1}% CPU {memory}", stats.cpu_percent), theme.text),
     ];
+    // A recording costs nobody anything, and its hooks are those of another run.
+    if model.play.is_some() {
+        parts.push(("a recording".to_owned(), theme.dim));
+        return parts;
+    }
+    parts.push((format!("self {:.1}% CPU {memory}", stats.cpu_percent), theme.text));
     if model.table.turned_away() > 0 {
         let words = format!("no room for {}!", text::count(model.table.turned_away()));
         parts.push((words, theme.bad));

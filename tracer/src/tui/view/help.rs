@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 24] = [
+const KEYS: [(&str, &str); 25] = [
     ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
@@ -24,6 +24,7 @@ const KEYS: [(&str, &str); 24] = [
     ("y Y", "copy address or curl command; the filter that selects it"),
     ("e", "export what is selected, else what is shown, as JSON lines"),
     ("r", "begin and end a recording of everything"),
+    (". + -", "in a recording: the next record, faster, slower"),
     ("l", "log"),
     ("q Ctrl-C", "quit"),
     ("", ""),

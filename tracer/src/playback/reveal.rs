@@ -1,0 +1,155 @@
+//! What was known of a connection at each moment.
+//!
+//! A recording tells a connection whole at its end. A view that plays it wants it when it opens: who it is, and its life
+//! up to then, but nothing of what was still to come.
+
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use crate::record::{ConnId, Connection, Outcome, Record, StateEntry};
+use crate::time::Timestamp;
+use crate::view_update::Update;
+
+/// Connections that are learned at most; of more the begin is not shown, only the end.
+pub const MAX_CONNECTIONS: usize = 1_000_000;
+
+/// Connections as a first pass found them, and which of them have been shown.
+#[derive(Debug, Default)]
+pub struct Reveal {
+    whole: FxHashMap<ConnId, Arc<Connection>>,
+    shown: FxHashSet<ConnId>,
+    left_out: u64,
+}
+
+impl Reveal {
+    /// Takes note of a record on the first pass.
+    pub fn learn(&mut self, record: &Record) {
+        let Record::Connection(connection) = record else { return };
+        if self.whole.len() < MAX_CONNECTIONS {
+            self.whole.insert(connection.id, Arc::clone(connection));
+        } else {
+            self.left_out += 1;
+        }
+    }
+
+    /// Connections beyond [`MAX_CONNECTIONS`].
+    #[must_use]
+    pub fn left_out(&self) -> u64 {
+        self.left_out
+    }
+
+    /// Connections that are older than the recording: known from its begin.
+    pub fn begin(&mut self, at: Timestamp, out: &mut Vec<Update>) {
+        let older = self.whole.values().filter(|connection| connection.older_than_tracer);
+        let mut older: Vec<ConnId> = older.map(|connection| connection.id).collect();
+        older.sort_unstable();
+        older.into_iter().for_each(|id| self.show(id, at, out));
+    }
+
+    /// What a live run would have told with this record at `at`.
+    pub fn tell(&mut self, record: Record, at: Timestamp, out: &mut Vec<Update>) {
+        match &record {
+            Record::Transition(transition) => self.show(transition.conn, at, out),
+            Record::Segment(segment) => self.show(segment.conn, at, out),
+            Record::Exchange(exchange) => self.show(exchange.conn, at, out),
+            Record::Connection(connection) => {
+                self.whole.remove(&connection.id);
+                self.shown.remove(&connection.id);
+            }
+            Record::Host(_) | Record::Loss(_) => {}
+        }
+        out.push(Update::Record(record));
+    }
+
+    fn show(&mut self, id: ConnId, at: Timestamp, out: &mut Vec<Update>) {
+        if let Some(connection) = self.whole.get(&id)
+            && self.shown.insert(id)
+        {
+            out.push(Update::Connection(Arc::new(as_of(connection, at))));
+        }
+    }
+}
+
+/// The connection as it was known at `at`: no counters, for a recording has only the last ones.
+fn as_of(connection: &Connection, at: Timestamp) -> Connection {
+    Connection {
+        closed_at: None,
+        states: states_until(&connection.states, at),
+        outcome: Outcome::Open,
+        closed_by: None,
+        bytes_sent: None,
+        bytes_received: None,
+        segments_retransmitted: None,
+        srtt_us: None,
+        exchanges: 0,
+        lost_events: 0,
+        ..connection.clone()
+    }
+}
+
+/// The states entered by then. One whose moment is not known was entered before the next one that has one; the first is
+/// where an older connection was met.
+fn states_until(states: &[StateEntry], at: Timestamp) -> Vec<StateEntry> {
+    let known = states.iter().rposition(|entry| entry.at.is_some_and(|entered| entered <= at));
+    let met = states.first().filter(|first| first.at.is_none()).map(|_| 0);
+    let last = known.or(met);
+    last.map_or_else(Vec::new, |last| states[..=last].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Transition;
+    use crate::tcp::TcpState::{self, Close, CloseWait, Established, LastAck, SynSent};
+    use crate::tui::fixture::{NOW, ago, connection, states, transition};
+
+    fn whole() -> Connection {
+        let life =
+            [(SynSent, 900), (Established, 800), (CloseWait, 500), (LastAck, 400), (Close, 300)];
+        Connection {
+            states: states(&life),
+            closed_at: Some(ago(300)),
+            outcome: Outcome::Graceful,
+            exchanges: 7,
+            ..connection(5)
+        }
+    }
+
+    fn moved(from: TcpState, to: TcpState, us: u64) -> Record {
+        Record::Transition(Transition { ..transition(5, from, to, ago(us)) })
+    }
+
+    #[test]
+    fn a_connection_is_shown_with_its_first_record_and_knows_nothing_of_its_future() {
+        let mut reveal = Reveal::default();
+        reveal.learn(&Record::Connection(Arc::new(whole())));
+        let mut out = Vec::new();
+        reveal.begin(ago(1_000), &mut out);
+        assert!(out.is_empty());
+        reveal.tell(moved(Close, SynSent, 900), ago(900), &mut out);
+        let [Update::Connection(shown), Update::Record(Record::Transition(_))] = &out[..] else {
+            panic!("{out:?}");
+        };
+        assert_eq!(shown.states, states(&[(SynSent, 900)]));
+        assert_eq!((shown.outcome, shown.closed_at, shown.exchanges), (Outcome::Open, None, 0));
+        reveal.tell(moved(SynSent, Established, 800), ago(800), &mut out);
+        assert_eq!(out.len(), 3, "shown once");
+        reveal.tell(Record::Connection(Arc::new(whole())), NOW, &mut out);
+        assert!(matches!(&out[3], Update::Record(Record::Connection(last)) if last.exchanges == 7));
+    }
+
+    #[test]
+    fn one_that_is_older_than_the_recording_is_there_from_its_begin() {
+        let mut old = whole();
+        old.older_than_tracer = true;
+        old.states[0] = StateEntry { state: Established, at: None };
+        old.states.remove(1);
+        let mut reveal = Reveal::default();
+        reveal.learn(&Record::Connection(Arc::new(old)));
+        let mut out = Vec::new();
+        reveal.begin(ago(1_000), &mut out);
+        let [Update::Connection(shown)] = &out[..] else { panic!("{out:?}") };
+        assert_eq!(shown.states, [StateEntry { state: Established, at: None }]);
+    }
+}
