@@ -192,12 +192,13 @@ impl Usage {
         let totals = pipeline.totals();
         let cpu_ns = process_cpu_ns();
         let now = Instant::now();
-        let (before, seen_before, cpu_before) =
-            *self.last.get_or_insert((now, totals.seen, cpu_ns));
+        let (before, seen_before, cpu_before) = self.last.unwrap_or((now, totals.seen, cpu_ns));
         let seconds = now.duration_since(before).as_secs_f64();
-        if seconds < STATS_EVERY_S {
+        // The first figures come at once, though no rate is known yet: hooks and memory are.
+        if self.last.is_some() && seconds < STATS_EVERY_S {
             return None;
         }
+        let seconds = seconds.max(STATS_EVERY_S);
         self.last = Some((now, totals.seen, cpu_ns));
         let attached = |group: &&Group| pipeline.health().group(**group) == GroupHealth::Attached;
         Some(Stats {
