@@ -12,7 +12,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::desk::{self, ViewRecording};
 use super::trace::Sink;
 use crate::engine::Output;
-use crate::filter::{Filter, States, Subject};
+use crate::filter::{Filter, FilterError, States, Subject};
 use crate::load::health::GroupHealth;
 use crate::load::programs::Group;
 use crate::pipeline::Pipeline;
@@ -207,8 +207,16 @@ fn draw(
 }
 
 pub(super) fn parse_row_filter(text: &str) -> Result<Box<dyn RowFilter>, String> {
-    let filter: Filter = text.parse().map_err(|error| format!("{error}"))?;
+    let filter: Filter = text.parse().map_err(|error| in_one_line(&error))?;
     Ok(Box::new(Rows(filter)))
+}
+
+/// What is wrong and what would be right. The filter itself stands beside it already.
+fn in_one_line(error: &FilterError) -> String {
+    match error.hint() {
+        Some(hint) => format!("{}; {hint}", error.message()),
+        None => error.message().to_owned(),
+    }
 }
 
 /// The FILTER language on the view's rows.
@@ -249,12 +257,13 @@ impl Usage {
         let totals = pipeline.totals();
         let cpu_ns = process_cpu_ns();
         let now = Instant::now();
-        let (before, seen_before, cpu_before) =
-            *self.last.get_or_insert((now, totals.seen, cpu_ns));
+        let (before, seen_before, cpu_before) = self.last.unwrap_or((now, totals.seen, cpu_ns));
         let seconds = now.duration_since(before).as_secs_f64();
-        if seconds < STATS_EVERY_S {
+        // The first figures come at once, though no rate is known yet: hooks and memory are.
+        if self.last.is_some() && seconds < STATS_EVERY_S {
             return None;
         }
+        let seconds = seconds.max(STATS_EVERY_S);
         self.last = Some((now, totals.seen, cpu_ns));
         let attached = |group: &&Group| pipeline.health().group(**group) == GroupHealth::Attached;
         let stats = Stats {
@@ -289,4 +298,16 @@ fn resident_bytes() -> u64 {
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
     let page_bytes = page_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
     pages.unwrap_or(0) * page_bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_typed_filter_is_told_in_one_line() {
+        let told = |text| parse_row_filter(text).err().unwrap();
+        assert_eq!(told("prot:443"), "there is no key \"prot\"; did you mean port?");
+        assert_eq!(told("comm:a\\"), "a backslash needs a character behind it");
+    }
 }

@@ -115,11 +115,7 @@ fn filter_line(buffer: &mut Buffer, area: Rect, line: &FilterLine, theme: &Theme
     let (text, before) = (line.text(), line.before_cursor());
     let hint = match &line.error {
         _ if !line.offers.is_empty() && !text.is_empty() => offers(line, theme),
-        Some(error) => {
-            // Its other lines point at the place, which the line itself shows.
-            let error = error.lines().next().unwrap_or_default();
-            Span::styled(format!("✗ {}", clean(error)), theme.bad)
-        }
+        Some(error) => Span::styled(format!("✗ {}", clean(error)), theme.bad),
         None if text.is_empty() => {
             let example =
                 "port:443 comm:nginx state:time_wait status:5xx  (Tab completes, Enter: all)";

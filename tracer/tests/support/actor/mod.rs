@@ -244,6 +244,11 @@ impl<'a> Conn<'a> {
     }
 
     #[track_caller]
+    pub fn write(&self, text: &str) {
+        self.must(&Op::Write { slot: self.slot, text: text.into() });
+    }
+
+    #[track_caller]
     pub fn receive(&self, bytes: usize) {
         self.must(&Op::Receive { slot: self.slot, bytes });
     }

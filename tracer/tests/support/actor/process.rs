@@ -111,6 +111,11 @@ impl Process {
                 socket.write_all(&vec![b'.'; bytes])?;
                 Ok(Reply { bytes, ..Reply::default() })
             }
+            Op::Write { slot, text } => {
+                let mut socket = self.socket(slot)?;
+                socket.write_all(text.as_bytes())?;
+                Ok(Reply { bytes: text.len(), ..Reply::default() })
+            }
             Op::Receive { slot, bytes } => {
                 let mut socket = self.socket(slot)?;
                 socket.read_exact(&mut vec![0; bytes])?;

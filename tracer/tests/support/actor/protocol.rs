@@ -63,6 +63,11 @@ pub enum Op {
         slot: Slot,
         bytes: usize,
     },
+    /// Sends these very bytes.
+    Write {
+        slot: Slot,
+        text: String,
+    },
     /// Reads exactly so many.
     Receive {
         slot: Slot,
