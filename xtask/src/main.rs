@@ -1,10 +1,12 @@
-//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions` and `bench`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions`, `bench` and
+//! `picture`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod picture;
 mod project;
 mod run;
 mod setup;
@@ -31,6 +33,7 @@ enum Command {
     Test(test::Options),
     Bench(bench::Options),
     Instructions(test::instructions::Options),
+    Picture(picture::Options),
 }
 
 fn main() -> ExitCode {
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Test(options) => test::main(options),
         Command::Bench(options) => bench::main(options),
         Command::Instructions(options) => test::instructions::main(options),
+        Command::Picture(options) => picture::main(options),
     };
     match result {
         Ok(code) => code,

@@ -2,7 +2,7 @@
 
 use std::{
     os::unix::process::CommandExt as _,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -25,18 +25,25 @@ pub struct Options {
 pub fn main(mut options: Options) -> Result<ExitCode> {
     let project = Project::find()?;
     setup::bpf::ensure(&project)?;
-    shell::run(project.cargo().args(["build", "--release", "--package", "tracer"]))?;
+    let program = build(&project, "release")?;
     if options.args.is_empty() {
         options.args.push("watch".into());
     }
-    let mut command = as_root(&project, &project.target.join("release/tracer"))?;
+    let mut command = as_root(&project, &program)?;
     // Takes this process's place: terminal, signals and exit status are tracer's own.
     let error = command.args(&options.args).exec();
     Err(error).with_context(|| format!("starting {}", shell::describe(&command)))
 }
 
+/// Builds tracer in a profile of cargo's; where the program is then.
+pub fn build(project: &Project, profile: &str) -> Result<PathBuf> {
+    shell::run(project.cargo().args(["build", "--profile", profile, "--package", "tracer"]))?;
+    let directory = if profile == "dev" { "debug" } else { profile };
+    Ok(project.target.join(directory).join("tracer"))
+}
+
 /// `program` as root: as it is for root, else through sudo.
-fn as_root(project: &Project, program: &Path) -> Result<Command> {
+pub fn as_root(project: &Project, program: &Path) -> Result<Command> {
     if is_root() {
         return Ok(Command::new(program));
     }
