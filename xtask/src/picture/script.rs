@@ -49,15 +49,23 @@ pub fn play(stage: &mut Stage) -> Result<()> {
     stage.press("s", "s")?;
     stage.until("the slowest request first", |screen| screen.has("TOTAL▼"))?;
     stage.look(Duration::from_millis(2800))?;
+
+    // The groups.
     stage.press("Tab", TAB)?;
-    stage.until("the table", |screen| !screen.has("ROUTE"))?;
+    stage.until("the groups", |screen| screen.has("PROCESS"))?;
+    stage.look(Duration::from_millis(700))?;
+    stage.press("b", "b")?;
+    stage.until("the groups by host", |screen| screen.has("REMOTE HOST"))?;
+    stage.look(Duration::from_millis(1500))?;
+    stage.press("Tab", TAB)?;
+    stage.until("the table", |screen| screen.has("VERDICT"))?;
     stage.look(Duration::from_millis(700))?;
 
     // The filter.
     stage.press("/", "/")?;
     stage.look(Duration::from_millis(700))?;
     // After the demo's own.
-    stage.write(" state:time_wait")?;
+    stage.write("state:time_wait")?;
     stage.look(Duration::from_millis(1100))?;
     stage.press("Enter", ENTER)?;
     stage.until("only TIME_WAIT", |screen| {
