@@ -25,6 +25,7 @@ fn nearest(symbol: &str) -> &'static str {
         "·" | "▁" => ".",
         "…" => "~",
         "●" => "*",
+        "•" => "o",
         "■" | "█" => "#",
         "✗" => "x",
         "▂" | "░" => "-",
@@ -45,10 +46,10 @@ mod tests {
     #[test]
     fn nothing_but_ascii_is_left() {
         let mut buffer = Buffer::empty(Rect::new(0, 0, 20, 1));
-        buffer.set_string(0, 0, "→ 76 µs … ▁▇ 日 ✗", Style::new());
+        buffer.set_string(0, 0, "→ 76 µs … ▁▇ 日 ✗ •●", Style::new());
         fold(&mut buffer);
         assert!(buffer.content.iter().all(|cell| cell.symbol().is_ascii()));
         let text: String = buffer.content.iter().map(|cell| cell.symbol()).collect();
-        assert_eq!(text.trim_end(), "> 76 us ~ .* ?  x");
+        assert_eq!(text.trim_end(), "> 76 us ~ .* ?  x o*");
     }
 }

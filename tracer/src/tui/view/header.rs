@@ -107,16 +107,16 @@ fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
     let stats = &model.stats;
     let sure = if stats.lost > 0 { theme.bad } else { theme.text };
     let memory = text::bytes(stats.rss_bytes);
+    // A recording costs nobody anything, its hooks are those of another run, and how much that saw is not in it.
+    if model.play.is_some() {
+        let recording = ("a recording".to_owned(), theme.dim);
+        return vec![(losses(model), sure), filter(model, width, theme), recording];
+    }
     let mut parts = vec![
         (completeness(stats.seen, stats.lost), sure),
         (losses(model), sure),
         filter(model, width, theme),
     ];
-    // A recording costs nobody anything, and its hooks are those of another run.
-    if model.play.is_some() {
-        parts.push(("a recording".to_owned(), theme.dim));
-        return parts;
-    }
     parts.push((format!("self {:.1}% CPU {memory}", stats.cpu_percent), theme.text));
     if model.table.turned_away() > 0 {
         let words = format!("no room for {}!", text::count(model.table.turned_away()));

@@ -11,6 +11,8 @@ mod ladder;
 mod lanes;
 mod layout;
 mod log;
+#[cfg(test)]
+mod recorded;
 mod requests;
 mod table;
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn picture_in(model: &mut Model, width: u16, height: u16, locale: &str) -> Strin
     picture.lines().map(|line| line.trim_matches('"').trim_end().to_owned() + "\n").collect()
 }
 
-fn picture(model: &mut Model, width: u16, height: u16) -> String {
+pub(super) fn picture(model: &mut Model, width: u16, height: u16) -> String {
     picture_in(model, width, height, "C.UTF-8")
 }
 
