@@ -21,8 +21,8 @@ pub enum Update {
     Notice(Notice),
     /// Where the recording that is played stands.
     Play(PlayStatus),
-    /// Nothing more will come.
-    Ended,
+    /// The recording is played from its begin again: what was told holds no more.
+    Restart(Timestamp),
     /// Every connection as it is now. What the view holds and this does not name is gone.
     Resync(Vec<Arc<Connection>>),
 }
@@ -40,6 +40,8 @@ pub struct PlayStatus {
     pub speed: Option<f64>,
     /// Whether it stands still.
     pub is_paused: bool,
+    /// Whether everything was told.
+    pub has_ended: bool,
     /// Events that were lost up to there.
     pub lost: u64,
 }

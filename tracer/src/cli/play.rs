@@ -28,6 +28,8 @@ use crate::view_update::Update;
 const BATCHES: usize = 16;
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(20);
+/// The same while nothing is due but what a person asks for.
+const STANDING: Duration = Duration::from_secs(1);
 
 /// What the first pass over the recording found.
 struct Learned {
@@ -44,9 +46,9 @@ pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()
     }
     take_log(level)?;
     let learned = learn(&args.input).context(input.clone())?;
-    let reader = open(&args.input).context(input)?;
-    // The first pass came to the same place, and told of it.
-    let records = reader.map_while(Result::ok);
+    // The first pass came to the same place, and told of it; a file that is gone by now has no records.
+    let path = args.input.clone();
+    let records = move || open(&path).into_iter().flatten().map_while(Result::ok);
     let begin = learned.begin;
     let player = Player::new(records, learned.reveal, begin, learned.end);
 
@@ -126,8 +128,8 @@ fn learn(path: &Path) -> anyhow::Result<Learned> {
 }
 
 /// Plays until the view is gone.
-fn play(
-    mut player: Player<impl Iterator<Item = Record>>,
+fn play<R: Iterator<Item = Record>>(
+    mut player: Player<R, impl FnMut() -> R>,
     asked: &Receiver<Play>,
     updates: &SyncSender<Vec<Update>>,
     at: &AtomicU64,
@@ -143,19 +145,15 @@ fn play(
         if !batch.is_empty() && updates.send(batch).is_err() {
             return;
         }
-        match asked.recv_timeout(LOOK) {
+        let stood = player.stands();
+        match asked.recv_timeout(if stood { STANDING } else { LOOK }) {
             Ok(play) => player.act(play, &mut out),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        let elapsed = last.elapsed();
+        let elapsed_ns = u64::try_from(last.elapsed().as_nanos()).unwrap_or(u64::MAX);
         last = Instant::now();
-        let elapsed_ns = u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX);
-        if !player.pass(elapsed_ns, &mut out) {
-            out.push(Update::Ended);
-            _ = updates.send(out);
-            return;
-        }
+        player.pass(if stood { 0 } else { elapsed_ns }, &mut out);
     }
 }
 

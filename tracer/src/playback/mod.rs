@@ -1,10 +1,10 @@
-//! A recording played back as if it were live: records in, [`Update`]s and the time out. Pure; `cli::play` has the clock.
+//! A recording played back as if it were live: records in, [updates](crate::view_update::Update) and the time out. Pure; `cli::play` has the clock.
 
 mod player;
 mod reveal;
 
 pub use player::{Play, Player, SPEEDS};
-pub use reveal::Reveal;
+pub use reveal::{MAX_CONNECTIONS, Reveal};
 
 use crate::record::Record;
 use crate::time::Timestamp;

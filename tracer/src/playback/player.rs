@@ -23,10 +23,13 @@ pub enum Play {
     Faster,
     /// The next lower speed.
     Slower,
+    /// To this time, before or behind.
+    To(Timestamp),
 }
 
-/// Plays records in their order; none is told before its time.
-pub struct Player<R> {
+/// Plays records in their order; none is told before its time. `open` gives them from the first one on.
+pub struct Player<R, F> {
+    open: F,
     records: R,
     /// The next record, read already, and its time.
     next: Option<(Record, Timestamp)>,
@@ -37,14 +40,17 @@ pub struct Player<R> {
     /// Index into [`SPEEDS`]; behind its end: as fast as it can.
     speed: usize,
     is_paused: bool,
+    /// The time that it is on its way to, at once.
+    goal: Option<Timestamp>,
     lost: u64,
 }
 
-impl<R: Iterator<Item = Record>> Player<R> {
-    /// A player of `records`, which were told from `begin` to `end` and which `reveal` has learned.
-    pub fn new(records: R, reveal: Reveal, begin: Timestamp, end: Timestamp) -> Player<R> {
+impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
+    /// A player of what `open` gives, which was told from `begin` to `end` and which `reveal` has learned.
+    pub fn new(mut open: F, reveal: Reveal, begin: Timestamp, end: Timestamp) -> Player<R, F> {
         let mut player = Player {
-            records,
+            records: open(),
+            open,
             next: None,
             reveal,
             at: begin,
@@ -52,6 +58,7 @@ impl<R: Iterator<Item = Record>> Player<R> {
             end,
             speed: ORDINARY,
             is_paused: false,
+            goal: None,
             lost: 0,
         };
         player.read_next();
@@ -64,21 +71,33 @@ impl<R: Iterator<Item = Record>> Player<R> {
         out.push(Update::Play(self.status()));
     }
 
-    /// Lets `elapsed_ns` go by and tells what that brings. Whether there is more to come.
-    pub fn pass(&mut self, elapsed_ns: u64, out: &mut Vec<Update>) -> bool {
-        if self.is_paused {
-            return self.next.is_some();
-        }
-        match SPEEDS.get(self.speed) {
-            Some(speed) => {
-                let target = self.at.plus_ns((elapsed_ns as f64 * speed) as u64);
-                // What does not fit into a batch makes the time wait, and is told next.
-                self.at = if self.tell_until(target, out) { target } else { self.at };
+    /// Lets `elapsed_ns` go by and tells what that brings.
+    pub fn pass(&mut self, elapsed_ns: u64, out: &mut Vec<Update>) {
+        if let Some(goal) = self.goal {
+            if self.tell_until(goal, out) {
+                self.at = goal;
+                self.goal = None;
             }
-            None => _ = self.tell_until(Timestamp(u64::MAX), out),
+        } else if self.is_paused || self.has_ended() {
+            return;
+        } else if let Some(speed) = SPEEDS.get(self.speed) {
+            let target = self.at.plus_ns((elapsed_ns as f64 * speed) as u64);
+            // What does not fit into a batch makes the time wait, and is told next.
+            self.at = if self.tell_until(target, out) { target.min(self.end) } else { self.at };
+        } else {
+            self.tell_until(self.end, out);
         }
         out.push(Update::Play(self.status()));
-        self.next.is_some()
+    }
+
+    /// Whether there is nothing to wait for but what a person asks.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.goal.is_none() && (self.is_paused || self.has_ended())
+    }
+
+    fn has_ended(&self) -> bool {
+        self.next.is_none()
     }
 
     /// Does what a person asks for.
@@ -91,13 +110,23 @@ impl<R: Iterator<Item = Record>> Player<R> {
                 self.is_paused = true;
                 self.tell_next(out);
             }
+            Play::To(time) => self.go_to(time, out),
         }
         out.push(Update::Play(self.status()));
     }
 
-    /// Whether it stands still.
-    pub fn is_paused(&self) -> bool {
-        self.is_paused
+    fn go_to(&mut self, time: Timestamp, out: &mut Vec<Update>) {
+        let time = time.clamp(self.begin, self.end);
+        if time < self.at {
+            // Records can be told forward only: from the first one again.
+            self.records = (self.open)();
+            self.reveal.restart();
+            (self.at, self.lost) = (self.begin, 0);
+            self.read_next();
+            out.push(Update::Restart(self.begin));
+            self.reveal.begin(self.begin, out);
+        }
+        self.goal = Some(time);
     }
 
     /// Tells what is due by `target`; false where that was too much for one batch.
@@ -137,6 +166,7 @@ impl<R: Iterator<Item = Record>> Player<R> {
             end: self.end,
             speed: SPEEDS.get(self.speed).copied(),
             is_paused: self.is_paused,
+            has_ended: self.has_ended(),
             lost: self.lost,
         }
     }
@@ -151,14 +181,15 @@ mod tests {
     const SECOND_NS: u64 = 1_000_000_000;
 
     /// Three changes, at two seconds, one second and no time ago.
-    fn player() -> Player<impl Iterator<Item = Record>> {
+    fn player() -> Player<std::vec::IntoIter<Record>, impl FnMut() -> std::vec::IntoIter<Record>> {
         let moved = |from, to, us| Record::Transition(transition(5, from, to, ago(us)));
-        let records = [
+        let records = vec![
             moved(Close, SynSent, 2_000_000),
             moved(SynSent, Established, 1_000_000),
             moved(Established, Close, 0),
         ];
-        Player::new(records.into_iter(), Reveal::default(), ago(3_000_000), NOW)
+        let open = move || records.clone().into_iter();
+        Player::new(open, Reveal::default(), ago(3_000_000), NOW)
     }
 
     fn records(out: &mut Vec<Update>) -> usize {
@@ -175,14 +206,33 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [0, 1, 0, 1, 0, 1]);
-        assert!(!player.pass(1, &mut out));
+        assert!(player.stands());
+    }
+
+    #[test]
+    fn a_jump_forward_tells_what_lies_between_and_one_back_begins_anew() {
+        let (mut player, mut out) = (player(), Vec::new());
+        player.act(Play::To(ago(500_000)), &mut out);
+        player.pass(0, &mut out);
+        assert!(matches!(out.last(), Some(Update::Play(status)) if status.at == ago(500_000)));
+        assert_eq!(records(&mut out), 2);
+        player.act(Play::To(ago(1_500_000)), &mut out);
+        assert!(matches!(out[0], Update::Restart(at) if at == ago(3_000_000)), "{out:?}");
+        player.pass(0, &mut out);
+        assert!(matches!(out.last(), Some(Update::Play(status)) if status.at == ago(1_500_000)));
+        assert_eq!(records(&mut out), 1);
+        player.act(Play::To(Timestamp(u64::MAX)), &mut out);
+        player.pass(0, &mut out);
+        assert_eq!(records(&mut out), 2);
+        assert!(player.stands());
     }
 
     #[test]
     fn a_pause_holds_the_time_and_a_step_goes_to_the_next_record() {
         let (mut player, mut out) = (player(), Vec::new());
         player.act(Play::TogglePause, &mut out);
-        assert!(player.pass(100 * SECOND_NS, &mut out));
+        player.pass(100 * SECOND_NS, &mut out);
+        assert!(player.stands());
         assert_eq!(records(&mut out), 0);
         player.act(Play::Step, &mut out);
         assert!(matches!(out.last(), Some(Update::Play(status)) if status.at == ago(2_000_000)));
@@ -198,7 +248,8 @@ mod tests {
         for _ in 0..SPEEDS.len() {
             player.act(Play::Faster, &mut out);
         }
-        assert!(!player.pass(0, &mut out));
+        player.pass(0, &mut out);
+        assert!(player.stands());
         assert_eq!(records(&mut out), 1);
     }
 }

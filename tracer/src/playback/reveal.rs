@@ -47,16 +47,19 @@ impl Reveal {
         older.into_iter().for_each(|id| self.show(id, at, out));
     }
 
+    /// Forgets what was shown: it is played from the begin again.
+    pub fn restart(&mut self) {
+        self.shown.clear();
+    }
+
     /// What a live run would have told with this record at `at`.
     pub fn tell(&mut self, record: Record, at: Timestamp, out: &mut Vec<Update>) {
         match &record {
             Record::Transition(transition) => self.show(transition.conn, at, out),
             Record::Segment(segment) => self.show(segment.conn, at, out),
             Record::Exchange(exchange) => self.show(exchange.conn, at, out),
-            Record::Connection(connection) => {
-                self.whole.remove(&connection.id);
-                self.shown.remove(&connection.id);
-            }
+            // Told whole by itself: nothing is to be shown before it any more.
+            Record::Connection(connection) => _ = self.shown.insert(connection.id),
             Record::Host(_) | Record::Loss(_) => {}
         }
         out.push(Update::Record(record));

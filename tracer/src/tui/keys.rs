@@ -5,18 +5,45 @@ use crossterm::event::{
 };
 use ratatui::layout::{Position, Rect};
 
-use super::model::Action;
 use super::model::filter::Edit;
+use super::model::{Action, LogKey, Model};
 use crate::playback::Play;
 
-/// What a key asks for; `typing` while the filter line is open.
+/// Seconds that a key skips in a recording.
+const SKIP_S: i64 = 10;
+
+/// Where keys go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// To the page.
+    Page,
+    /// Into the open filter line.
+    FilterLine,
+    /// To the log.
+    Log,
+}
+
+impl Focus {
+    /// Where they go now.
+    #[must_use]
+    pub fn of(model: &Model) -> Focus {
+        match (&model.editing, model.panes.log_keys) {
+            (Some(_), _) => Focus::FilterLine,
+            (None, true) => Focus::Log,
+            (None, false) => Focus::Page,
+        }
+    }
+}
+
+/// What a key asks for.
 #[must_use]
-pub fn action(key: KeyEvent, typing: bool) -> Option<Action> {
+pub fn action(key: KeyEvent, focus: Focus) -> Option<Action> {
     // Some terminals tell of the release too.
     if key.kind == KeyEventKind::Release {
         return None;
     }
     let control = key.modifiers.contains(KeyModifiers::CONTROL);
+    let typing = focus == Focus::FilterLine;
     match key.code {
         KeyCode::Char('c') if control => Some(Action::Quit),
         KeyCode::Enter => Some(Action::Enter),
@@ -24,6 +51,7 @@ pub fn action(key: KeyEvent, typing: bool) -> Option<Action> {
         KeyCode::Tab if typing => Some(Action::Edit(Edit::Complete)),
         KeyCode::BackTab if typing => Some(Action::Edit(Edit::CompleteBack)),
         code if typing => edit(code, control).map(Action::Edit),
+        code if focus == Focus::Log => of_log(code),
         KeyCode::Tab | KeyCode::BackTab => Some(Action::NextPage),
         KeyCode::Char(letter) => command(letter, control),
         code => movement(code),
@@ -61,6 +89,27 @@ fn edit(code: KeyCode, control: bool) -> Option<Edit> {
     }
 }
 
+fn of_log(code: KeyCode) -> Option<Action> {
+    let key = match code {
+        KeyCode::Char('l') => return Some(Action::ToggleLog),
+        KeyCode::Char('L') => return Some(Action::ToggleLogKeys),
+        KeyCode::Char('?') => return Some(Action::ToggleHelp),
+        KeyCode::Char('q') => return Some(Action::Quit),
+        KeyCode::Up | KeyCode::Char('k') => LogKey::Up,
+        KeyCode::Down | KeyCode::Char('j') => LogKey::Down,
+        KeyCode::Left => LogKey::ShowLess,
+        KeyCode::Right => LogKey::ShowMore,
+        KeyCode::Char('-') => LogKey::KeepLess,
+        KeyCode::Char('+') => LogKey::KeepMore,
+        KeyCode::Char('f') => LogKey::Only,
+        KeyCode::Char('h') => LogKey::HideTargets,
+        KeyCode::PageUp => LogKey::Older,
+        KeyCode::PageDown => LogKey::Newer,
+        _ => return None,
+    };
+    Some(Action::Log(key))
+}
+
 fn command(letter: char, control: bool) -> Option<Action> {
     Some(match letter {
         'f' if control => Action::PageDown,
@@ -83,9 +132,13 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'e' => Action::Export,
         'r' => Action::ToggleRecording,
         '.' => Action::Play(Play::Step),
+        ']' => Action::Skip(SKIP_S),
+        '[' => Action::Skip(-SKIP_S),
+        'c' => Action::ToItsBegin,
         '+' | '>' => Action::Play(Play::Faster),
         '-' | '<' => Action::Play(Play::Slower),
         'l' => Action::ToggleLog,
+        'L' => Action::ToggleLogKeys,
         '?' => Action::ToggleHelp,
         _ => return None,
     })
@@ -110,23 +163,32 @@ fn movement(code: KeyCode) -> Option<Action> {
 mod tests {
     use super::*;
 
-    fn press(code: KeyCode, modifiers: KeyModifiers, typing: bool) -> Option<Action> {
-        action(KeyEvent::new(code, modifiers), typing)
+    fn press(code: KeyCode, modifiers: KeyModifiers, focus: Focus) -> Option<Action> {
+        action(KeyEvent::new(code, modifiers), focus)
     }
 
     #[test]
     fn control_c_leaves_whatever_is_open() {
-        for typing in [false, true] {
-            let action = press(KeyCode::Char('c'), KeyModifiers::CONTROL, typing);
+        for focus in [Focus::Page, Focus::FilterLine, Focus::Log] {
+            let action = press(KeyCode::Char('c'), KeyModifiers::CONTROL, focus);
             assert_eq!(action, Some(Action::Quit));
         }
     }
 
     #[test]
     fn letters_are_typed_into_an_open_filter_line_and_are_commands_otherwise() {
-        let q = |typing| press(KeyCode::Char('q'), KeyModifiers::NONE, typing);
-        assert_eq!(q(false), Some(Action::Quit));
-        assert_eq!(q(true), Some(Action::Edit(Edit::Insert('q'))));
+        let q = |focus| press(KeyCode::Char('q'), KeyModifiers::NONE, focus);
+        assert_eq!(q(Focus::Page), Some(Action::Quit));
+        assert_eq!(q(Focus::FilterLine), Some(Action::Edit(Edit::Insert('q'))));
+    }
+
+    #[test]
+    fn in_the_log_the_arrows_choose_targets_and_what_is_shown_of_them() {
+        let press = |code| press(code, KeyModifiers::NONE, Focus::Log);
+        assert_eq!(press(KeyCode::Down), Some(Action::Log(LogKey::Down)));
+        assert_eq!(press(KeyCode::Right), Some(Action::Log(LogKey::ShowMore)));
+        assert_eq!(press(KeyCode::Esc), Some(Action::Back));
+        assert_eq!(press(KeyCode::Char('s')), None);
     }
 
     #[test]
@@ -144,6 +206,6 @@ mod tests {
     fn a_released_key_does_nothing() {
         let mut key = KeyEvent::new(KeyCode::Char('q'), KeyModifiers::NONE);
         key.kind = KeyEventKind::Release;
-        assert_eq!(action(key, false), None);
+        assert_eq!(action(key, Focus::Page), None);
     }
 }

@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use crossterm::event::{self, Event};
+use keys::Focus;
 use model::export::Held;
 use model::filter::ParseFilter;
-use model::{Effect, Flow, Model};
+use model::{Effect, Flow, LogKey, Model};
 use ratatui::layout::Rect;
 use theme::{Palette, Theme};
-use tui_logger::TuiWidgetState;
+use tui_logger::{TuiWidgetEvent, TuiWidgetState};
 
 use crate::playback::Play;
 use crate::time::Timestamp;
@@ -99,6 +100,7 @@ pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::
             Some(Effect::Quit) => break,
             Some(Effect::Copy(text)) => term::copy(&text).context("the terminal is gone")?,
             Some(Effect::Export(held)) => options.tools.export(held),
+            Some(Effect::Log(key)) => log.transition(in_log(key)),
             Some(Effect::Play(play)) => options.tools.play(play),
             Some(Effect::ToggleRecording) => options.tools.toggle_recording(),
             None => {}
@@ -110,6 +112,21 @@ pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::
         }
     }
     Ok(())
+}
+
+fn in_log(key: LogKey) -> TuiWidgetEvent {
+    match key {
+        LogKey::Up => TuiWidgetEvent::UpKey,
+        LogKey::Down => TuiWidgetEvent::DownKey,
+        LogKey::ShowLess => TuiWidgetEvent::LeftKey,
+        LogKey::ShowMore => TuiWidgetEvent::RightKey,
+        LogKey::KeepLess => TuiWidgetEvent::MinusKey,
+        LogKey::KeepMore => TuiWidgetEvent::PlusKey,
+        LogKey::Only => TuiWidgetEvent::FocusKey,
+        LogKey::HideTargets => TuiWidgetEvent::HideKey,
+        LogKey::Older => TuiWidgetEvent::PrevPageKey,
+        LogKey::Newer => TuiWidgetEvent::NextPageKey,
+    }
 }
 
 /// How long to wait for a key: never past the next frame, never longer than the channel may wait.
@@ -141,7 +158,7 @@ fn take_keys(model: &mut Model, table: Option<Rect>) -> anyhow::Result<Option<Ef
         match event::read().context("the terminal cannot be read")? {
             event @ (Event::Key(_) | Event::Mouse(_)) => {
                 let action = match event {
-                    Event::Key(key) => keys::action(key, model.editing.is_some()),
+                    Event::Key(key) => keys::action(key, Focus::of(model)),
                     Event::Mouse(mouse) => keys::of_mouse(mouse, table),
                     _ => None,
                 };

@@ -70,6 +70,14 @@ pub fn taken_along(stage: &Stage) {
         picture.header().contains("■ ended")
             && picture.has(&["CLOSE ", ":8080", "GET /kept", "200", "closed by remote"])
     });
+    player.press(&["Space", "["]);
+    player.until("it standing before all that", |picture| {
+        picture.header().contains("‖ STOPPED") && !picture.has(&["CLOSE ", ":8080"])
+    });
+    player.press(&["]"]);
+    player.until("its end again", |picture| {
+        picture.header().contains("■ ended") && picture.has(&["CLOSE ", ":8080", "GET /kept"])
+    });
     player.press(&["j", "Enter"]);
     player
         .until("its ladder", |picture| picture.has(&["SYN seq 0"]) && picture.has(&["GET /kept"]));

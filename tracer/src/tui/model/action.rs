@@ -5,6 +5,7 @@ use super::filter::{ActiveFilter, Edit, FilterLine};
 use super::requests::By;
 use super::{Flow, Model, Page, completion, copy};
 use crate::playback::Play;
+use crate::time::Timestamp;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +58,16 @@ pub enum Action {
     ToggleRecording,
     /// Ask something of the player of a recording.
     Play(Play),
+    /// Some time on in the recording, or back where it is negative, seconds.
+    Skip(i64),
+    /// In a recording to the begin of the selected connection.
+    ToItsBegin,
     /// Open or close the log.
     ToggleLog,
+    /// Choose targets and levels in the log, or leave that.
+    ToggleLogKeys,
+    /// A key for the log.
+    Log(LogKey),
     /// Open or close the list of keys.
     ToggleHelp,
 }
@@ -74,8 +83,35 @@ pub enum Effect {
     ToggleRecording,
     /// Ask this of the player.
     Play(Play),
+    /// Tell the log.
+    Log(LogKey),
     /// Leave the view.
     Quit,
+}
+
+/// What a key does in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKey {
+    /// The target above.
+    Up,
+    /// The target below.
+    Down,
+    /// Of this target show less.
+    ShowLess,
+    /// Of this target show more.
+    ShowMore,
+    /// Of this target keep less.
+    KeepLess,
+    /// Of this target keep more.
+    KeepMore,
+    /// Show this target alone, or all.
+    Only,
+    /// Hide the list of targets, or show it.
+    HideTargets,
+    /// Older lines.
+    Older,
+    /// Newer lines.
+    Newer,
 }
 
 impl Model {
@@ -96,6 +132,8 @@ impl Model {
                 return Some(Effect::Play(Play::TogglePause));
             }
             Action::TogglePause => self.toggle_pause(),
+            Action::Skip(seconds) => return self.skip(seconds).map(Effect::Play),
+            Action::ToItsBegin => return self.to_its_begin().map(Effect::Play),
             Action::Play(play) => return self.play.is_some().then_some(Effect::Play(play)),
             Action::NextSort | Action::PreviousSort | Action::ReverseSort
                 if self.page != Page::Connections =>
@@ -124,10 +162,29 @@ impl Model {
             Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
             Action::Export => return Some(Effect::Export(export::held(self))),
             Action::ToggleRecording => return Some(Effect::ToggleRecording),
-            Action::ToggleLog => self.panes.log = !self.panes.log,
+            Action::ToggleLog => {
+                self.panes.log = !self.panes.log;
+                self.panes.log_keys = false;
+            }
+            Action::ToggleLogKeys => {
+                self.panes.log = true;
+                self.panes.log_keys = !self.panes.log_keys;
+            }
+            Action::Log(key) => return Some(Effect::Log(key)),
             Action::ToggleHelp => self.panes.help = !self.panes.help,
         }
         None
+    }
+
+    fn skip(&self, seconds: i64) -> Option<Play> {
+        let by_ns = seconds.saturating_mul(1_000_000_000);
+        Some(Play::To(Timestamp(self.play?.at.0.saturating_add_signed(by_ns))))
+    }
+
+    fn to_its_begin(&self) -> Option<Play> {
+        self.play?;
+        let begin = self.selected()?.states().find_map(|entry| entry.at)?;
+        Some(Play::To(begin))
     }
 
     fn page_lines(&self) -> usize {
@@ -343,6 +400,8 @@ impl Model {
     fn back(&mut self) {
         if self.panes.help {
             self.panes.help = false;
+        } else if self.panes.log_keys {
+            self.panes.log_keys = false;
         } else if self.editing.is_some() {
             self.editing = None;
         } else if self.panes.detail {

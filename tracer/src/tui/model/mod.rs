@@ -22,7 +22,7 @@ pub mod verdict;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-pub use action::{Action, Effect};
+pub use action::{Action, Effect, LogKey};
 use filter::{ActiveFilter, FilterLine, ParseFilter};
 use groups::Groups;
 use order::Sort;
@@ -91,6 +91,8 @@ pub struct Panes {
     pub detail_scroll: usize,
     /// The log.
     pub log: bool,
+    /// Whether keys go to the log: its targets and levels.
+    pub log_keys: bool,
     /// The keys.
     pub help: bool,
 }
@@ -268,12 +270,22 @@ impl Model {
                 self.stats.lost = status.lost;
                 self.play = Some(status);
             }
-            Update::Ended => self.end(),
+            Update::Restart(at) => self.restart(at),
             Update::Notice(notice) => {
                 self.notice = Some((self.clock.plus_ns(NOTICE_NS), notice));
             }
             Update::Resync(connections) => self.table.resync(connections, now),
         }
+    }
+
+    /// Nothing has happened yet; how it is looked at stays.
+    fn restart(&mut self, at: Timestamp) {
+        self.table = Table::new(MAX_ROWS);
+        let by = std::mem::take(&mut self.requests).by;
+        self.requests.by = by;
+        self.groups.set_stale();
+        self.losses.clear();
+        self.now = at;
     }
 
     fn lost(&mut self, hook: String, events: u64) {

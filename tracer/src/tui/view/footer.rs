@@ -33,8 +33,21 @@ pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) -> Op
     }
 }
 
+/// The keys of the log, while they go there.
+const LOG_KEYS: [(&str, &str); 6] = [
+    ("↑ ↓", "target"),
+    ("← →", "level shown"),
+    ("- +", "level kept"),
+    ("f", "only this one"),
+    ("PgUp", "older"),
+    ("Esc", "back"),
+];
+
 /// The keys that matter now, as many as fit.
 fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
+    if model.panes.log_keys {
+        return line_of(LOG_KEYS.iter(), room, theme);
+    }
     let pause = if matches!(model.flow, Flow::Paused { .. }) { "go on" } else { "pause" };
     let other = match model.page {
         Page::Connections => "requests",
@@ -51,20 +64,27 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
         Page::Groups => [("Tab", other), ("s", "sort"), ("y", "copy its filter"), ("l", "log")],
         _ => [("Tab", other), ("b", "groups"), ("y", "copy"), ("l", "log")],
     };
-    let play = [(".", "step"), ("+ -", "speed")];
+    let play = [(".", "step"), ("+ -", "speed"), ("[ ]", "10 s back, on"), ("c", "to its begin")];
     let play = if model.play.is_some() { &play[..] } else { &[][..] };
     let files = [
         ("e", "export"),
         ("r", if model.stats.recording.is_some() { "end recording" } else { "record" }),
     ];
-    let mut line = Line::from(" ");
     let alarm = [("!", "next alarm")];
     let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
-    for &(key, does) in
-        before.iter().chain(play).chain(alarm).chain(&enter).chain(&after).chain(&files)
-    {
-        if line.width() + key.len() + does.len() + 2 <= room {
-            line.push_span(Span::styled(key, theme.accent));
+    let all = before.iter().chain(play).chain(alarm).chain(&enter).chain(&after).chain(&files);
+    line_of(all, room, theme)
+}
+
+fn line_of<'a>(
+    keys: impl Iterator<Item = &'a (&'a str, &'a str)>,
+    room: usize,
+    theme: &Theme,
+) -> Line<'static> {
+    let mut line = Line::from(" ");
+    for &(key, does) in keys {
+        if line.width() + key.width() + does.len() + 2 <= room {
+            line.push_span(Span::styled(key.to_owned(), theme.accent));
             line.push_span(Span::styled(format!(" {does}  "), theme.dim));
         }
     }

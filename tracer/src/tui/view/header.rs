@@ -73,13 +73,13 @@ fn host_parts(model: &Model, theme: &Theme) -> Parts {
 }
 
 /// Where a recording stands: `▶ 2x 10:35:22.3, 5.1 s of 10.0 s`.
-fn play(status: &PlayStatus, has_ended: bool, theme: &Theme) -> (String, Style) {
+fn play(status: &PlayStatus, theme: &Theme) -> (String, Style) {
     let time = status.at.to_string();
     let time = time.get(11..21).unwrap_or(&time);
     let [done, all] = [status.at, status.end].map(|t| text::duration(t.since_us(status.begin)));
     let speed =
         status.speed.map_or_else(|| "as fast as it can".to_owned(), |speed| format!("{speed}x"));
-    match (has_ended, status.is_paused) {
+    match (status.has_ended, status.is_paused) {
         (true, _) => (format!("■ ended {time}, {all}"), theme.notice),
         (_, true) => (format!("‖ STOPPED {time}, {done} of {all}"), theme.notice),
         (_, false) => (format!("▶ {speed} {time}, {done} of {all}"), theme.good),
@@ -88,7 +88,7 @@ fn play(status: &PlayStatus, has_ended: bool, theme: &Theme) -> (String, Style) 
 
 fn flow(model: &Model, theme: &Theme) -> (String, Style) {
     if let Some(status) = &model.play {
-        return play(status, matches!(model.flow, Flow::Ended), theme);
+        return play(status, theme);
     }
     match &model.flow {
         Flow::Live => ("● live".to_owned(), theme.good),

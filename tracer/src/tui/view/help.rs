@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Clear, Widget};
 use super::put_line;
 use crate::tui::theme::Theme;
 
-const KEYS: [(&str, &str); 25] = [
+const KEYS: [(&str, &str); 27] = [
     ("↑ ↓ j k wheel", "select a connection; the selection follows it"),
     ("PgUp PgDn", "one page; in the detail: scroll"),
     ("Home End g G", "first, last"),
@@ -25,7 +25,9 @@ const KEYS: [(&str, &str); 25] = [
     ("e", "export what is selected, else what is shown, as JSON lines"),
     ("r", "begin and end a recording of everything"),
     (". + -", "in a recording: the next record, faster, slower"),
+    ("[ ] c", "10 s back or on; to the begin of the selected connection"),
     ("l", "log"),
+    ("L", "the log's targets, and what is kept and shown of each"),
     ("q Ctrl-C", "quit"),
     ("", ""),
     ("→ ← ?", "opened here, accepted here, unknown"),

@@ -77,7 +77,7 @@ fn full(
         detail(buffer, area, model, theme);
     }
     if let Some(area) = screen.log {
-        log::draw(buffer, area, log, theme);
+        log::draw(buffer, area, log, model.panes.log_keys, theme);
     }
     let cursor = footer::draw(buffer, screen.footer, model, theme);
     if model.panes.help {

@@ -27,7 +27,7 @@ fn after(seconds: u64) -> Model {
             (begin, end) = (begin.min(at), end.max(at));
         }
     }
-    let mut player = Player::new(records(), reveal, begin, end);
+    let mut player = Player::new(records, reveal, begin, end);
     let mut model = Model::new(|_| Err("no filter here".to_owned()));
     let mut updates = Vec::new();
     model.tick(begin);
