@@ -49,6 +49,7 @@ pub struct Outcome {
 /// Plays scenarios, from the first to the last kernel timer.
 pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, String> {
     let witness = Witness::start().map_err(|e| format!("no witness: tracefs: {e}"))?;
+    let shielded = shield::Watch::begin();
     let tcpstates = TcpStates::start();
     let gate = Arc::new(Gate::default());
     let (before, under): (Vec<_>, Vec<_>) = scenarios
@@ -80,7 +81,7 @@ pub fn play_all(scenarios: &[Scenario], witness_only: bool) -> Result<Outcome, S
     });
     let (told, witness_lost) = witness.stop();
     let tcpstates = tcpstates.map(TcpStates::stop);
-    let shielded = shield::tasks();
+    let shielded = shielded.end();
     let lines = run.iter().flat_map(|run| &run.lines).map(|output| &output.line);
     let hidden = Hidden::among(lines, &shielded);
     Ok(Outcome { played, run, told, witness_lost, shielded, hidden, tcpstates })

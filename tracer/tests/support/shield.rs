@@ -7,6 +7,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use super::records::{Line, Loss};
 
@@ -25,6 +28,35 @@ pub fn tasks() -> HashSet<u32> {
     };
     let shielded = numbers("/proc").into_iter().filter(is_shielded);
     shielded.flat_map(|pid| numbers(&format!("/proc/{pid}/task"))).collect()
+}
+
+/// Sees which threads shielded processes have while a test goes on: some come and go.
+pub struct Watch {
+    stop: Sender<()>,
+    thread: JoinHandle<HashSet<u32>>,
+}
+
+impl Watch {
+    /// Begins to look.
+    pub fn begin() -> Watch {
+        const LOOK_EVERY: Duration = Duration::from_millis(100);
+        let (stop, stopped) = channel();
+        let thread = std::thread::spawn(move || {
+            let mut seen = tasks();
+            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                seen.extend(tasks());
+            }
+            seen.extend(tasks());
+            seen
+        });
+        Watch { stop, thread }
+    }
+
+    /// All that were there.
+    pub fn end(self) -> HashSet<u32> {
+        drop(self.stop);
+        self.thread.join().expect("looking does not fail")
+    }
 }
 
 /// What a run said was hidden from it, and how much of that has excused something already.
