@@ -2,44 +2,14 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mimalloc::MiMalloc;
+use support::counting::{Counting, live_bytes};
 use support::drive::{self, Driver};
 use support::traffic::{Load, Until};
 
 /// Connection ends of each kind, unless asked otherwise.
 const ENDS: usize = 100_000;
-
-/// The program's allocator, which is watched.
-struct Counting;
-
-/// Bytes asked for and not given back.
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on as it is; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are the callee's.
-        unsafe { MiMalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above; `at` came from the same allocator.
-        unsafe { MiMalloc.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_bytes: usize) -> *mut u8 {
-        LIVE_BYTES.fetch_add(new_bytes, Ordering::Relaxed);
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above.
-        unsafe { MiMalloc.realloc(at, layout, new_bytes) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -66,11 +36,11 @@ fn resident_bytes() -> usize {
 
 fn count((name, load): Kind, ends: usize) {
     let load = load(ends);
-    let (live, resident) = (LIVE_BYTES.load(Ordering::Relaxed), resident_bytes());
+    let (live, resident) = (live_bytes(), resident_bytes());
     let mut driver = Driver::new(false);
     drive::in_parts(&mut driver, &load);
     assert_eq!((driver.engine.tracked(), driver.malformed), (ends, 0), "{name}: ends tracked");
-    let live = LIVE_BYTES.load(Ordering::Relaxed) - live;
+    let live = live_bytes() - live;
     let resident = resident_bytes().saturating_sub(resident);
     println!(
         "{name:36} {ends} ends: {} bytes each asked for, {} resident",

@@ -4,16 +4,14 @@
 
 mod support;
 
-use std::alloc::{GlobalAlloc, Layout};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mimalloc::MiMalloc;
 use nix::time::{ClockId, clock_gettime};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
+use support::counting::{Counting, live_bytes};
 use support::drive::{self, ANCHOR, Driver};
 use support::traffic::{Load, Until};
 use tracer::engine::Output;
@@ -37,27 +35,6 @@ const WIDTH: u16 = 200;
 const HEIGHT: u16 = 60;
 /// The idle connections' numbers begin behind those of the changing ones.
 const FIRST_IDLE: u64 = 10_000_000;
-
-/// The program's allocator, which is watched.
-struct Counting;
-
-/// Bytes asked for and not given back.
-static LIVE_BYTES: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on as it is; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE_BYTES.fetch_add(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promises are the callee's.
-        unsafe { MiMalloc.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        LIVE_BYTES.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: as above; `at` came from the same allocator.
-        unsafe { MiMalloc.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -161,10 +138,10 @@ fn main() {
     let (changes, begin) = changes();
     let mut screen = Screen::new();
     screen.model.tick(begin);
-    let before = LIVE_BYTES.load(Ordering::Relaxed);
+    let before = live_bytes();
     screen.model.offer(vec![Update::Resync(idle())]);
     screen.frame();
-    let bytes = (LIVE_BYTES.load(Ordering::Relaxed) - before) / screen.model.table.len();
+    let bytes = (live_bytes() - before) / screen.model.table.len();
     println!("{} connections without HTTP: {bytes} bytes each", screen.model.table.len());
 
     let mut chunks = changes.chunks(CHANGES_PER_S / FRAMES_PER_S).map(<[Update]>::to_vec);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench uses the part it needs")]
 
 pub mod check;
+pub mod counting;
 pub mod drive;
 pub mod life;
 pub mod tape;
