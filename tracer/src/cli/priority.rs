@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::libc;
+use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, gettid};
 
 use crate::ring::{Fill, Gauge};
@@ -48,6 +49,9 @@ impl Priority {
         }
         let (stop, stopped) = mpsc::channel();
         let attend = move || {
+            // Signals stay the other threads': two at once, each handled on a thread of its own, would both be the first
+            // (`trace::end_at_once_when_told_twice`).
+            _ = SigSet::all().thread_block();
             let mut comes_first = true;
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 let first = gauge.fill() >= if comes_first { EASE } else { NEED };
