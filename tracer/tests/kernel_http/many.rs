@@ -60,8 +60,8 @@ pub fn every_one_is_recorded() -> Result<(), String> {
 /// Connections that are made while the tracer starts.
 const LATE_COUNT: usize = 30_000;
 
-/// Ends that the start may meet between two of their events.
-const HALF_SEEN: u64 = 8;
+/// Ends told as lossy by a fault at the start that is not found yet; to become 0.
+const KNOWN_FAULT: u64 = 8;
 
 pub const LATE_NAME: &str = "what_is_under_way_at_the_start_is_older_and_not_lost";
 
@@ -98,10 +98,10 @@ pub fn under_way_at_the_start() -> Result<(), String> {
     let tally = Tally::of(&exported, place.netns())?;
     println!("begun after {at_the_start} connections; {tally:?}");
     let some = tally.older > 0 && tally.clients > 0;
-    // What a processor was in the middle of as the last hook was attached may be half seen, and is said to be: two ends
-    // in one run of ten. Without an order between events and the dump of older sockets it was some hundred in each.
-    let half_seen = tally.lost_events.saturating_sub(tally.hidden);
-    if some && half_seen <= HALF_SEEN && tally.loss_lines.is_empty() {
+    // KNOWN FAULT, cause not found: now and then two ends of some thousand are told as having lost an event although no
+    // hook lost one. Nothing should be allowed here but what was hidden.
+    let unexplained = tally.lost_events.saturating_sub(tally.hidden);
+    if some && unexplained <= KNOWN_FAULT && tally.loss_lines.is_empty() {
         return Ok(());
     }
     Err(format!("begun after {at_the_start} connections; recorded: {tally:?}"))
