@@ -208,9 +208,9 @@ impl Engine {
         }
     }
 
-    /// Merges the dump of the sockets that were there before.
-    pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, whole: bool) {
-        self.tracker.merge_snapshot(sockets, whole);
+    /// Merges the dump of the sockets that were there before. See [`Tracker::merge_snapshot`].
+    pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, start_until: Timestamp) {
+        self.tracker.merge_snapshot(sockets, start_until);
         self.collect();
     }
 

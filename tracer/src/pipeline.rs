@@ -23,6 +23,9 @@ use crate::ring::{Gauge, Merger, SETTLE_NS, Source};
 use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
 
+/// How long after the dump at the start a step may come to light that was before the hooks: longer than a processor
+/// stands still, of a virtual machine too.
+const START_NS: u64 = 1_000_000_000;
 /// How often the counters of losses are read, nanoseconds.
 const LOSSES_EVERY_NS: u64 = 100_000_000;
 /// How long after a loss of states the kernel's socket table is looked at, and how often at most, nanoseconds.
@@ -168,7 +171,8 @@ impl Pipeline {
         let dump = self.sockets.dump_all();
         // Events know better than a dump that takes its time on a busy host.
         let mut begun = Vec::new();
-        self.catch_up(clock_ns(ClockId::CLOCK_MONOTONIC), &mut begun);
+        let dumped_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        self.catch_up(dumped_ns, &mut begun);
         self.begun = begun;
         self.is_merged = true;
         for failure in &dump.failures {
@@ -178,7 +182,9 @@ impl Pipeline {
                 failure.error
             );
         }
-        let whole = dump.failures.is_empty() && dump.left_out == 0;
+        let is_whole = dump.failures.is_empty() && dump.left_out == 0;
+        // What the dump should have told may come at any time.
+        let start_until_ns = if is_whole { dumped_ns + START_NS } else { u64::MAX };
         let inodes = dump.sockets.iter().filter_map(|socket| socket.inode).collect();
         let owners = owners::owners_of(&inodes);
         let sockets = snapshot(&dump, |inode| {
@@ -186,7 +192,7 @@ impl Pipeline {
             let comm = conn::Comm::from(owner.comm.as_deref().unwrap_or_default());
             Some(conn::Owner { pid: NonZeroU32::new(owner.pid)?, comm, facts: None })
         });
-        self.engine.merge_snapshot(sockets, whole);
+        self.engine.merge_snapshot(sockets, self.anchor.at(start_until_ns));
         let now = self.now();
         look_up_owners(&mut self.engine, &mut self.processes, now);
     }

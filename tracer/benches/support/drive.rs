@@ -4,7 +4,7 @@ use tracer::conn::Limits;
 use tracer::decode::decode;
 use tracer::engine::{Engine, EngineOptions, Output};
 use tracer::ring::{Merger, SETTLE_NS, Source};
-use tracer::time::TimeAnchor;
+use tracer::time::{TimeAnchor, Timestamp};
 
 use super::tape::Tape;
 use super::traffic::Load;
@@ -38,7 +38,7 @@ impl Driver {
             tell_changed,
             show_secrets: false,
         });
-        engine.merge_snapshot(Vec::new(), true);
+        engine.merge_snapshot(Vec::new(), Timestamp(0));
         Driver { engine, malformed: 0, next_expiry_ns: 0 }
     }
 

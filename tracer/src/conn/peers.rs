@@ -83,6 +83,15 @@ fn is_other_end(a: &Connection, b: &Connection) -> bool {
         // One that ended before the other began is an older user of the same addresses.
         && !began_after_end(a, b)
         && !began_after_end(b, a)
+        // So is one whose handshake was over before the tracer began: most often a TIME_WAIT that gives way.
+        && !began_after_handshake(a, b)
+        && !began_after_handshake(b, a)
+}
+
+/// Whether `a` was seen to open and `b` was past that when the tracer began.
+fn began_after_handshake(a: &Connection, b: &Connection) -> bool {
+    let is_past = |state: TcpState| !matches!(state, TcpState::SynSent | TcpState::SynRecv);
+    a.opened_at().is_some() && b.older && b.life.iter().next().is_some_and(|s| is_past(s.state))
 }
 
 fn began_after_end(a: &Connection, b: &Connection) -> bool {

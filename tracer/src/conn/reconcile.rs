@@ -48,7 +48,7 @@ impl Tracker {
             };
             match (found, connection.small_stopped()) {
                 (Some(socket), None) => self.correct(id, socket.state, at),
-                (None, None) => self.end_unseen(id, at),
+                (None, None) => self.end_lost(id, at),
                 // Its timer was seen to stop, as for an end: this is the proof that it was one. Else what explains
                 // the stop is still to come.
                 (None, Some(small)) => self.end_small_socket(id, small),
@@ -104,10 +104,17 @@ impl Tracker {
         self.step(id, state, at, Source::Inferred);
     }
 
+    /// It is gone, and the event that told how was lost.
+    fn end_lost(&mut self, id: Key, at: Timestamp) {
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.evidence.missed += 1;
+        }
+        self.end_unseen(id, at);
+    }
+
     /// It is gone, and nothing told how.
     pub(super) fn end_unseen(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get_mut(id) else { return };
-        connection.evidence.missed += 1;
         connection.evidence.end_unseen = true;
         self.step(id, TcpState::Close, at, Source::Inferred);
         self.end(id, at);

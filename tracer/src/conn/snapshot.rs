@@ -39,15 +39,16 @@ pub struct SnapshotSocket {
 
 impl Tracker {
     /// Merges the dump taken at start, once the events up to its end are applied. Nothing may be forgotten before
-    /// ([`Tracker::expire`]): a socket that ended while the dump was taken must be known as such. `whole` says that every namespace could be read.
-    pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, whole: bool) {
+    /// ([`Tracker::expire`]): a socket that ended while the dump was taken must be known as such. What is not known and
+    /// is not in the dump counts as older than the tracer until `start_until`, as lost from then on.
+    pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, start_until: Timestamp) {
         for socket in sockets {
             match self.find_exactly(&socket) {
                 Some(id) => self.complete(id, socket),
                 None => self.adopt_socket(socket),
             }
         }
-        self.snapshot_merged = whole;
+        self.start_until = start_until;
     }
 
     /// A later look at the small sockets in an orphan's FIN_WAIT2: one that is in TIME_WAIT by now went there silently.

@@ -96,12 +96,12 @@ impl Tracker {
         Some(id)
     }
 
-    /// A child whose request socket is not known: before the dump is merged, that one is older than the tracer.
+    /// A child whose request socket is not known: older than the tracer at its start, unless its SYN was seen.
     fn open_child(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
-        if self.snapshot_merged {
-            return self.open_server(tuple, at);
+        if self.is_start(at) && !self.pending_syns.contains_key(&tuple) {
+            return self.open_older(tuple, Some(Endpoint::Server), TcpState::SynRecv, at);
         }
-        self.open_older(tuple, Some(Endpoint::Server), TcpState::SynRecv)
+        self.open_server(tuple, at)
     }
 
     fn tell_step(&mut self, id: Key, from: TcpState, to: TcpState, at: Timestamp) {
@@ -131,7 +131,7 @@ impl Tracker {
             if connection.state == state.to || connection.life.has_step(state.from, state.to) {
                 return;
             }
-            self.bridge(id, state.from);
+            self.bridge(id, state.from, event.at);
         }
         self.step(id, state.to, event.at, Source::Observed);
         if state.to == TcpState::Close {
@@ -155,6 +155,7 @@ impl Tracker {
             }
             if self.tables.get(id).is_some_and(|c| !c.is_closed() && !c.is_timewait()) {
                 // Two full sockets cannot have one tuple: the end of the older one was lost.
+                self.miss_step(id, event.at);
                 self.end_unseen(id, event.at);
             }
         }
@@ -184,7 +185,7 @@ impl Tracker {
             TcpState::SynSent => Some(Endpoint::Client),
             _ => None,
         };
-        let id = self.open_older(state.tuple, endpoint, state.from)?;
+        let id = self.open_older(state.tuple, endpoint, state.from, event.at)?;
         if let Some(cookie) = event.cookie {
             self.tables.set_cookie(id, cookie);
         }
@@ -207,9 +208,9 @@ impl Tracker {
     }
 
     /// Changes between the known state and `from` were not seen: said in the life (`at` null) and counted.
-    fn bridge(&mut self, id: Key, from: TcpState) {
+    fn bridge(&mut self, id: Key, from: TcpState, at: Timestamp) {
+        self.miss_step(id, at);
         if let Some(connection) = self.tables.get_mut(id) {
-            connection.evidence.missed += 1;
             connection.enter(from, None);
         }
     }

@@ -56,18 +56,18 @@ impl Tracker {
         }
         let id = match known {
             Some(id) if self.can_become_timewait(id, at) => id,
-            _ => match self.open_timewait(cookie, timer) {
+            _ => match self.open_timewait(at, cookie, timer) {
                 Some(id) => id,
                 None => return,
             },
         };
         self.tables.set_small(id, SmallKind::TimeWait, timer.skaddr);
-        let Some(connection) = self.tables.get_mut(id) else { return };
-        if !leads_to_timewait(connection.state) {
+        let Some(state) = self.tables.get(id).map(|connection| connection.state) else { return };
+        if !leads_to_timewait(state) {
             // Linux makes a timewait socket of FIN_WAIT2 and CLOSING only: the step to those was not seen.
-            connection.evidence.missed += 1;
+            self.miss_step(id, at);
         }
-        if connection.state != timer.state {
+        if state != timer.state {
             self.step(id, timer.state, at, Source::Observed);
         }
         if timer.state == TcpState::FinWait2 {
@@ -90,8 +90,8 @@ impl Tracker {
     }
 
     /// A timewait socket of a connection that is not known.
-    fn open_timewait(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
-        let id = self.open_older(timer.tuple, None, timer.state)?;
+    fn open_timewait(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
+        let id = self.open_older(timer.tuple, None, timer.state, at)?;
         if let Some(cookie) = cookie {
             self.tables.set_cookie(id, cookie);
         }
@@ -113,7 +113,7 @@ impl Tracker {
         expired: bool,
     ) {
         let known = self.living(timer).or_else(|| self.adopt_dumped(timer));
-        let Some(id) = known.or_else(|| self.open_before_dump(cookie, timer)) else { return };
+        let Some(id) = known.or_else(|| self.open_at_start(at, cookie, timer)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         let kind = kind_of(timer);
         let Some(small) = connection.small.as_mut().filter(|s| s.kind == kind) else { return };
@@ -141,16 +141,17 @@ impl Tracker {
         Some(id)
     }
 
-    /// A small socket that the dump, not merged yet, may tell of: it ends now, or its child is known already.
-    fn open_before_dump(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
-        if self.snapshot_merged {
+    /// A small socket that is older than the tracer and not known from a dump: it ends now, or its child is known
+    /// already.
+    fn open_at_start(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
+        if !self.is_start(at) {
             return None;
         }
         let id = match timer.of {
-            TimerOf::TimeWait => self.open_timewait(cookie, timer)?,
+            TimerOf::TimeWait => self.open_timewait(at, cookie, timer)?,
             TimerOf::Request if self.tables.by_tuple(&timer.tuple).is_some() => return None,
             TimerOf::Request => {
-                self.open_older(timer.tuple, Some(Endpoint::Server), TcpState::SynRecv)?
+                self.open_older(timer.tuple, Some(Endpoint::Server), TcpState::SynRecv, at)?
             }
         };
         self.tables.set_small(id, kind_of(timer), timer.skaddr);
@@ -173,6 +174,7 @@ impl Tracker {
         let is_full =
             |id: &Key| self.tables.get(*id).is_some_and(|c| !c.is_closed() && !c.is_timewait());
         if let Some(id) = self.tables.by_tuple(tuple).filter(is_full) {
+            self.miss_step(id, at);
             self.end_unseen(id, at);
         }
     }

@@ -98,8 +98,8 @@ pub struct Tracker {
     /// What hit a bound.
     pub counters: TrackerCounters,
     pub(super) limits: Limits,
-    /// A dump of every namespace was merged: what is unknown now was lost, not older.
-    pub(super) snapshot_merged: bool,
+    /// Up to when what was not seen may be from before the hooks. See [`Tracker::is_start`].
+    pub(super) start_until: Timestamp,
     /// Whether segments are seen in cgroup_skb.
     pub(super) sees_segments: bool,
     last_id: u64,
@@ -110,7 +110,8 @@ impl Tracker {
     #[must_use]
     pub fn new(limits: Limits, sees_segments: bool) -> Self {
         let tables = Tables::new(limits.hash_seed);
-        Tracker { tables, limits, sees_segments, ..Tracker::default() }
+        let start_until = Timestamp(u64::MAX);
+        Tracker { tables, limits, sees_segments, start_until, ..Tracker::default() }
     }
 
     /// Takes in one event. What follows from it is in [`Tracker::drain_into`].
@@ -222,21 +223,36 @@ impl Tracker {
         Some(key)
     }
 
-    /// A connection that is met in the middle of its life: older than the tracer, or, once the dump is merged, one
-    /// whose events were missed.
+    /// A connection that is met in the middle of its life: older than the tracer, or one whose events were lost.
     pub(super) fn open_older(
         &mut self,
         tuple: Tuple,
         endpoint: Option<Endpoint>,
         state: TcpState,
+        at: Timestamp,
     ) -> Option<Key> {
         let id = self.open(tuple, endpoint, state, None)?;
-        let older = !self.snapshot_merged;
+        let older = self.is_start(at);
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
             connection.evidence.missed += u32::from(!older);
         }
         Some(id)
+    }
+
+    /// Whether what is unknown at this time may be older than the tracer. Before the dump is merged it is in the dump;
+    /// for a while after, a processor may have been in the middle of a step as the hooks came: the event was before
+    /// them, what the dump sees of it after. Later it was lost.
+    pub(super) fn is_start(&self, at: Timestamp) -> bool {
+        at < self.start_until
+    }
+
+    /// A step of this connection must have happened that was not seen: lost, unless it may be from before the hooks.
+    pub(super) fn miss_step(&mut self, id: Key, at: Timestamp) {
+        let is_start = self.is_start(at);
+        let Some(connection) = self.tables.get_mut(id) else { return };
+        let is_before_hooks = is_start && connection.older && connection.entered_at().is_none();
+        connection.evidence.missed += u32::from(!is_before_hooks);
     }
 
     /// Moves a connection to a state and tells it.

@@ -5,6 +5,7 @@ use std::hint::black_box;
 use tracer::conn::{Limits, Tracker};
 use tracer::decode::decode;
 use tracer::event::Event;
+use tracer::time::Timestamp;
 use tracer_common::Kind;
 
 use super::{Prepared, Workload};
@@ -172,6 +173,6 @@ fn tracking(connections: usize) -> Prepared {
 
 fn fresh_tracker() -> Tracker {
     let mut tracker = Tracker::new(Limits::default(), true);
-    tracker.merge_snapshot(Vec::new(), true);
+    tracker.merge_snapshot(Vec::new(), Timestamp(0));
     tracker
 }

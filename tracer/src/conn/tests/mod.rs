@@ -65,7 +65,7 @@ fn state_event(tuple: Tuple, from: TcpState, to: TcpState, errno: i32) -> event:
 impl Script {
     fn new() -> Script {
         let mut tracker = Tracker::new(Limits::default(), true);
-        tracker.merge_snapshot(Vec::new(), true);
+        tracker.merge_snapshot(Vec::new(), Timestamp(0));
         Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() }
     }
 

@@ -13,7 +13,7 @@ fn a_socket_of_the_dump_is_older_and_its_later_life_is_told() {
             counters: Some(Counters::default()),
             owner: None,
         }],
-        true,
+        Timestamp(0),
     );
     let mut script = Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
     script.state(CLIENT, client_tuple(), Established, FinWait1);
@@ -42,7 +42,7 @@ fn what_an_event_told_before_the_dump_was_merged_is_not_told_twice() {
         counters: None,
         owner: None,
     };
-    tracker.merge_snapshot(vec![dumped(Established), dumped(FinWait1)], true);
+    tracker.merge_snapshot(vec![dumped(Established), dumped(FinWait1)], Timestamp(0));
     assert_eq!(tracker.len(), 1);
     let connection = tracker.iter().next().unwrap();
     assert!(connection.older);
@@ -182,7 +182,7 @@ fn what_ends_while_the_dump_is_taken_is_older_and_does_not_come_back_with_it() {
     script.state(CLIENT, client_tuple(), CloseWait, LastAck);
     script.state(CLIENT, client_tuple(), LastAck, Close);
     let dumped = vec![socket(CLIENT, SnapshotState::Full(CloseWait))];
-    script.tracker.merge_snapshot(dumped, true);
+    script.tracker.merge_snapshot(dumped, Timestamp(0));
     script.pass(1_000_000);
     assert_eq!(script.closed.len(), 1);
     assert_eq!(script.tracker.len(), 0);
@@ -198,7 +198,9 @@ fn a_time_wait_that_gives_way_while_the_dump_is_taken_is_older_and_the_new_conne
     let tuple = client_tuple();
     script.timer(SERVER, tuple, TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
     script.timer(0, tuple, TimerOf::Request, TimerOp::Start, SynRecv);
-    script.tracker.merge_snapshot(vec![socket(SERVER, SnapshotState::TimeWait(TimeWait))], true);
+    script
+        .tracker
+        .merge_snapshot(vec![socket(SERVER, SnapshotState::TimeWait(TimeWait))], Timestamp(0));
     script.pass(1_000_000);
     let old = script.ended(ConnId(1));
     assert!(old.older);
@@ -217,7 +219,7 @@ fn a_child_of_a_request_that_only_the_dump_knows_is_older() {
     script.state(SERVER, tuple, Listen, SynRecv);
     script.timer(0, tuple, TimerOf::Request, TimerOp::Cancel, SynRecv);
     script.state(SERVER, tuple, SynRecv, Established);
-    script.tracker.merge_snapshot(vec![socket(SERVER, SnapshotState::Request)], true);
+    script.tracker.merge_snapshot(vec![socket(SERVER, SnapshotState::Request)], Timestamp(0));
     script.pass(1_000_000);
     let child = script.end(ConnId(1));
     assert!(child.older);
@@ -225,4 +227,68 @@ fn a_child_of_a_request_that_only_the_dump_knows_is_older() {
     assert_eq!(child.lost_events(), 0);
     assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
     assert_eq!(script.tracker.len(), 1);
+}
+
+/// A processor stood still in the middle of a step while the hooks came and the dump was taken: the step itself was
+/// before the hooks, the dump has the state before it, the next event the state after it.
+#[test]
+fn a_step_in_the_midst_of_which_the_hooks_came_is_older_and_not_lost() {
+    let mut script = beginning();
+    let dumped = vec![socket(SERVER, SnapshotState::Full(Established))];
+    script.tracker.merge_snapshot(dumped, script.at().plus_ns(1_000_000));
+    script.state(SERVER, client_tuple(), CloseWait, LastAck);
+    let server = script.end(ConnId(1));
+    assert!(server.older);
+    assert_eq!(server.lost_events(), 0);
+    assert_eq!(script.life(ConnId(1)), [Established, CloseWait, LastAck]);
+}
+
+#[test]
+fn a_socket_that_neither_the_dump_nor_an_event_told_of_is_older_at_the_start_and_lost_later() {
+    let mut script = beginning();
+    script.tracker.merge_snapshot(Vec::new(), script.at().plus_ns(100_000));
+    script.state(CLIENT, client_tuple(), SynSent, Established);
+    script.state(CLIENT, client_tuple(), Established, Close);
+    script.pass(1_000_000);
+    script.state(CLIENT + 10, client_tuple(), SynSent, Established);
+    let (at_start, later) = (script.ended(ConnId(1)), script.end(ConnId(2)));
+    assert_eq!((at_start.older, at_start.lost_events()), (true, 0));
+    assert_eq!((later.older, later.lost_events()), (false, 1));
+}
+
+#[test]
+fn a_step_is_lost_also_at_the_start_where_those_before_it_were_seen() {
+    let mut script = beginning();
+    let dumped = vec![socket(CLIENT, SnapshotState::Full(Established))];
+    script.tracker.merge_snapshot(dumped, script.at().plus_ns(1_000_000));
+    script.state(CLIENT, client_tuple(), Established, FinWait1);
+    script.state(CLIENT, client_tuple(), FinWait2, Close);
+    assert_eq!(script.end(ConnId(1)).lost_events(), 1);
+}
+
+#[test]
+fn a_child_whose_syn_was_seen_is_new_at_the_start_too() {
+    let mut script = beginning();
+    script.tracker.merge_snapshot(Vec::new(), script.at().plus_ns(1_000_000));
+    let tuple = client_tuple();
+    script.segment(LISTENER, tuple, Direction::Received, flags::SYN, 7);
+    script.state(SERVER, tuple, Listen, SynRecv);
+    script.state(SERVER, tuple, SynRecv, Established);
+    let child = script.end(ConnId(1));
+    assert!(!child.older);
+    assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
+}
+
+#[test]
+fn a_time_wait_of_the_dump_is_no_other_end_of_the_connection_that_takes_its_ports() {
+    let mut script = beginning();
+    let old = SnapshotSocket {
+        tuple: client_tuple().mirrored(),
+        ..socket(SERVER + 10, SnapshotState::TimeWait(TimeWait))
+    };
+    script.tracker.merge_snapshot(vec![old], Timestamp(0));
+    script.handshake();
+    let ends: Vec<_> = script.tracker.iter().map(|c| (c.older, c.peer().is_some())).collect();
+    assert_eq!(ends.len(), 3);
+    assert!(ends.iter().all(|(older, paired)| *paired != *older), "{ends:?}");
 }
