@@ -214,6 +214,11 @@ impl Engine {
         self.collect();
     }
 
+    /// Something was lost: what is unknown from now on need not be older than the tracer.
+    pub fn end_start(&mut self) {
+        self.tracker.end_start();
+    }
+
     /// Sets right, after a loss, what the kernel's socket table says otherwise.
     pub fn reconcile(&mut self, census: &Census, at: Timestamp) {
         self.tracker.reconcile(census, at);

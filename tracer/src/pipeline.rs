@@ -25,7 +25,7 @@ use crate::time::{TimeAnchor, Timestamp};
 
 /// How long after the dump at the start a step may come to light that was before the hooks: longer than a processor
 /// stands still, of a virtual machine too.
-const START_NS: u64 = 1_000_000_000;
+const START_NS: u64 = 250_000_000;
 /// How often the counters of losses are read, nanoseconds.
 const LOSSES_EVERY_NS: u64 = 100_000_000;
 /// How long after a loss of states the kernel's socket table is looked at, and how often at most, nanoseconds.
@@ -99,6 +99,8 @@ pub struct Pipeline {
     begun: Vec<Output>,
     /// Until the dump of older sockets is merged, ends are not settled: what has ended since must be known as such.
     is_merged: bool,
+    /// Until when an unknown step may be from before the hooks.
+    start_until_ns: u64,
 }
 
 /// What was already told as lost.
@@ -161,6 +163,7 @@ impl Pipeline {
             attached_ns: clock_ns(ClockId::CLOCK_MONOTONIC),
             begun: Vec::new(),
             is_merged: false,
+            start_until_ns: u64::MAX,
         };
         pipeline.merge_older();
         Ok(pipeline)
@@ -184,7 +187,7 @@ impl Pipeline {
         }
         let is_whole = dump.failures.is_empty() && dump.left_out == 0;
         // What the dump should have told may come at any time.
-        let start_until_ns = if is_whole { dumped_ns + START_NS } else { u64::MAX };
+        self.start_until_ns = if is_whole { dumped_ns + START_NS } else { u64::MAX };
         let inodes = dump.sockets.iter().filter_map(|socket| socket.inode).collect();
         let owners = owners::owners_of(&inodes);
         let sockets = snapshot(&dump, |inode| {
@@ -192,7 +195,7 @@ impl Pipeline {
             let comm = conn::Comm::from(owner.comm.as_deref().unwrap_or_default());
             Some(conn::Owner { pid: NonZeroU32::new(owner.pid)?, comm, facts: None })
         });
-        self.engine.merge_snapshot(sockets, self.anchor.at(start_until_ns));
+        self.engine.merge_snapshot(sockets, self.anchor.at(self.start_until_ns));
         let now = self.now();
         look_up_owners(&mut self.engine, &mut self.processes, now);
     }
@@ -293,6 +296,7 @@ impl Pipeline {
     }
 
     fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {
+        self.see_to_start(until_ns);
         let mut events = 0;
         let Pipeline {
             loaded,
@@ -351,6 +355,19 @@ impl Pipeline {
             }
         }
         Progress { events, caught_up: !taken.more, is_whole: taken.reached_ns == until_ns }
+    }
+
+    /// A gap is from before the hooks only where no hook has lost anything. What an event that is taken in now lacks
+    /// was counted before that event.
+    fn see_to_start(&mut self, until_ns: u64) {
+        // Where the dump could not be whole what it left out may come at any time, whatever is lost.
+        let is_whole = self.start_until_ns < u64::MAX;
+        let is_start = self.is_merged && is_whole && until_ns < self.start_until_ns;
+        let has_lost = |hook| self.loaded.counters.read(hook).lost > 0;
+        if is_start && Hook::ALL.into_iter().any(has_lost) {
+            self.start_until_ns = 0;
+            self.engine.end_start();
+        }
     }
 
     /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this

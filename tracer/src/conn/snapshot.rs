@@ -51,6 +51,11 @@ impl Tracker {
         self.start_until = start_until;
     }
 
+    /// Something was lost: what is unknown from now on need not be older than the tracer.
+    pub fn end_start(&mut self) {
+        self.start_until = Timestamp(0);
+    }
+
     /// A later look at the small sockets in an orphan's FIN_WAIT2: one that is in TIME_WAIT by now went there silently.
     pub fn look(&mut self, sockets: &[SnapshotSocket], at: Timestamp) {
         for socket in sockets {
