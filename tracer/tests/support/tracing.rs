@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -74,7 +75,8 @@ impl Tracing {
         let out = child.stdout.take().expect("stdout is piped");
         let err = child.stderr.take().expect("stderr is piped");
         let to = Arc::clone(&shared);
-        let stdout = std::thread::spawn(move || to.read(BufReader::with_capacity(1 << 20, out)));
+        let drained = drain(out);
+        let stdout = std::thread::spawn(move || to.read(BufReader::new(drained)));
         let stderr = std::thread::spawn(move || {
             let mut text = String::new();
             let _ = BufReader::new(err).read_to_string(&mut text);
@@ -127,6 +129,39 @@ impl Tracing {
         let stderr = self.stderr.join().expect("the reader does not panic");
         let read = std::mem::take(&mut *self.shared.lock());
         Run { lines: read.lines, unreadable: read.unreadable, stderr, status, missed_runs }
+    }
+}
+
+/// Takes all that comes at once: what a slow reader leaves in the pipe makes the program wait, and lose.
+fn drain(mut from: impl Read + Send + 'static) -> Drained {
+    let (to, chunks) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut chunk = vec![0; 1 << 20];
+        while let Ok(length @ 1..) = from.read(&mut chunk) {
+            if to.send(chunk[..length].to_vec()).is_err() {
+                return;
+            }
+        }
+    });
+    Drained { chunks, rest: Vec::new(), taken: 0 }
+}
+
+/// What was drained, to be read at leisure.
+struct Drained {
+    chunks: Receiver<Vec<u8>>,
+    rest: Vec<u8>,
+    taken: usize,
+}
+
+impl Read for Drained {
+    fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+        if self.taken == self.rest.len() {
+            self.rest = self.chunks.recv().unwrap_or_default();
+            self.taken = 0;
+        }
+        let length = (&self.rest[self.taken..]).read(to)?;
+        self.taken += length;
+        Ok(length)
     }
 }
 
