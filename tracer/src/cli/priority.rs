@@ -1,12 +1,15 @@
 //! How urgently the tracing thread asks for a processor.
 //!
 //! Where there is time to spare it runs in what others leave: a request that comes while events are read is not kept
-//! waiting by that (docs/decisions/0010). Where the rings fill up it comes first, for a reader that waits its turn on a
-//! saturated host loses events. It takes no more time so, only sooner.
+//! waiting by that (docs/decisions/0010). Where the rings fill up, or where it has not had its turn for a while, it comes
+//! first: a reader that waits on a saturated host loses events, and what it tells is seconds old. It takes no more time
+//! so, only sooner.
 //!
 //! A thread that nobody leaves time to cannot see that: another one looks after it.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -28,47 +31,77 @@ const NEED: Fill = Fill::percent(6);
 const EASE: Fill = Fill::percent(2);
 /// Between looks at the rings. At the rate above they fill by a tenth in it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Looks within which the reader must have had its turn: longer than its pauses on an idle host, and so short that
+/// a person does not see it.
+const PATIENCE: u32 = 3;
 
 /// Sees to the priority of one thread for as long as it lives; then that one comes first again, to come to its end.
 pub(super) struct Priority {
     /// Closed to end the thread.
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    turns: Arc<AtomicU32>,
+}
+
+/// Whether the reader has to come first.
+struct Judgement {
+    comes_first: bool,
+    /// The reader's turns at the last look, and for how many looks that has been so.
+    turns: u32,
+    unchanged: u32,
+}
+
+impl Judgement {
+    fn look(&mut self, fill: Fill, turns: u32) -> bool {
+        self.unchanged = if turns == self.turns { self.unchanged.saturating_add(1) } else { 0 };
+        self.turns = turns;
+        let limit = if self.comes_first { EASE } else { NEED };
+        self.comes_first = fill >= limit || self.unchanged >= PATIENCE;
+        self.comes_first
+    }
 }
 
 impl Priority {
     /// Sees to the calling thread, which reads the rings of `gauge`. Where it may not come first, it stays as it is.
     pub fn of_this_thread(gauge: Gauge) -> Priority {
         let reader = gettid();
+        let turns = Arc::<AtomicU32>::default();
         // It shows whether the way back is open: once it stands behind, only CAP_SYS_NICE brings a thread before others.
         if let Err(error) = come_first(reader) {
             log::info!(
                 "runs at ordinary priority ({error}): on a saturated host events may be lost"
             );
-            return Priority { stop: None, thread: None };
+            return Priority { stop: None, thread: None, turns };
         }
         let (stop, stopped) = mpsc::channel();
+        let taken = Arc::clone(&turns);
         let attend = move || {
             // Signals stay the other threads': two at once, each handled on a thread of its own, would both be the first
             // (`trace::end_at_once_when_told_twice`).
             _ = SigSet::all().thread_block();
-            let mut comes_first = true;
+            let mut judgement = Judgement { comes_first: true, turns: 0, unchanged: 0 };
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let first = gauge.fill() >= if comes_first { EASE } else { NEED };
-                if first != comes_first {
+                let came_first = judgement.comes_first;
+                let first = judgement.look(gauge.fill(), taken.load(Ordering::Relaxed));
+                if first != came_first {
                     let changed = if first { come_first(reader) } else { stand_aside(reader) };
                     if let Err(error) = changed {
                         log::warn!("the tracing thread's priority cannot be changed: {error}");
                         return;
                     }
-                    comes_first = first;
                 }
             }
             _ = come_first(reader);
         };
         let thread = thread::Builder::new().name("priority".to_owned()).spawn(attend);
         let thread = thread.inspect_err(|error| log::info!("always comes first ({error})")).ok();
-        Priority { stop: Some(stop), thread }
+        Priority { stop: Some(stop), thread, turns }
+    }
+
+    /// The thread has had its turn.
+    pub fn turn(&self) {
+        // It counts, and orders nothing.
+        self.turns.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -104,5 +137,39 @@ fn schedule(thread: Pid, policy: libc::c_int) -> io::Result<()> {
     match unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const parameters) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EMPTY: Fill = Fill::percent(0);
+
+    fn judgement() -> Judgement {
+        Judgement { comes_first: false, turns: 0, unchanged: 0 }
+    }
+
+    #[test]
+    fn a_reader_that_has_its_turns_and_empty_rings_stands_aside() {
+        let mut judgement = judgement();
+        assert!((1..20).all(|turns| !judgement.look(EMPTY, turns)));
+    }
+
+    #[test]
+    fn a_filled_ring_brings_the_reader_first_until_it_is_as_good_as_read() {
+        let mut judgement = judgement();
+        let percents = [1, 5, 6, 5, 3, 2, 1, 5];
+        let first =
+            percents.iter().zip(1..).map(|(p, turns)| judgement.look(Fill::percent(*p), turns));
+        let expected = [false, false, true, true, true, true, false, false];
+        assert_eq!(first.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_reader_without_a_turn_comes_first_until_it_has_had_one() {
+        let mut judgement = judgement();
+        let first = [1, 1, 1, 1, 1, 2, 3].map(|turns| judgement.look(EMPTY, turns));
+        assert_eq!(first, [false, false, false, true, true, false, false]);
     }
 }

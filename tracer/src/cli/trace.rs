@@ -51,6 +51,7 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
         let progress = pipeline.poll(&mut outputs);
         sink.take(&outputs, &pipeline)?;
         outputs.clear();
+        priority.turn();
         pause = match progress {
             Progress { caught_up: false, .. } => Duration::ZERO,
             Progress { events: 0, .. } => (pause * 2).clamp(BUSY, IDLE),

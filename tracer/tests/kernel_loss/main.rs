@@ -55,6 +55,7 @@ fn main() -> ExitCode {
         trial("recorded_and_lost_are_what_happened", recorded_and_lost),
         trial("a_life_that_misses_something_says_so", gaps_are_told),
         trial("hooks_that_nobody_asked_for_are_left_out_and_said_to_be", states_alone),
+        trial("on_a_saturated_host_what_happens_is_told_within_seconds", saturated),
         trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
     ];
     // One after the other: each would be the other's noise.
@@ -235,6 +236,44 @@ fn states_alone() -> Result<(), String> {
         return Err(format!("said: {said}; {lives:?}"));
     }
     Ok(())
+}
+
+/// More threads that want a processor than there are: the tracing one, which stands aside, must have its turn.
+fn saturated() -> Result<(), String> {
+    const ROUNDS: usize = 8;
+    /// So many that what stands aside waits for seconds where nobody sees to it.
+    const BUSY_BY_PROCESSOR: usize = 32;
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let netns = namespace.inode();
+    let tracing = Tracing::start(&[])?;
+    let over = AtomicBool::new(false);
+    let processors = std::thread::available_parallelism().map_or(2, usize::from);
+    let busy = || {
+        while !over.load(Ordering::Relaxed) {
+            std::hint::spin_loop();
+        }
+    };
+    let told = std::thread::scope(|scope| {
+        (0..BUSY_BY_PROCESSOR * processors).for_each(|_| _ = scope.spawn(busy));
+        let told = (1..=ROUNDS).map(|round| {
+            namespace.run(|| {
+                let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("listen");
+                let address = listener.local_addr().expect("a listener is bound");
+                let client = TcpStream::connect(address).expect("connect");
+                drop((listener.accept().expect("accept"), client));
+            });
+            tracing.wait_until(Duration::from_secs(3), |lines| {
+                let is_end =
+                    |line: &Line| matches!(line, Line::Connection(c) if c.netns == Some(netns));
+                lines.iter().filter(|output| is_end(&output.line)).count() >= round
+            })
+        });
+        let told: Vec<bool> = told.collect();
+        over.store(true, Ordering::Relaxed);
+        told
+    });
+    tracing.stop();
+    if told.iter().all(|told| *told) { Ok(()) } else { Err(format!("told in time: {told:?}")) }
 }
 
 /// Lines that nobody reads fill the pipe; the write then waits for ever, and the second signal ends it.
