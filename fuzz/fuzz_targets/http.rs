@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 
 use libfuzzer_sys::fuzz_target;
-use tracer::http::{HttpConnection, Limits, Slice};
+use tracer::http::{Exchanges, HttpConnection, Limits, Slice};
 use tracer::tcp::Direction;
 use tracer::time::Timestamp;
 
@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     let Some(first) = calls.byte() else { return };
     let hint = [None, Some(true), Some(false)][usize::from(first % 3)];
     let mut http = HttpConnection::with_limits(hint, limits());
-    let mut told = Vec::new();
+    let mut told = Exchanges::default();
     let mut seqs = [u32::MAX - 100, 7];
     if first & 0x80 != 0 {
         http.start(Direction::Sent, seqs[0]);
@@ -74,6 +74,6 @@ fuzz_target!(|data: &[u8]| {
     }
     http.close(now, &mut told);
     let mut numbers = HashSet::new();
-    assert!(told.iter().all(|exchange| numbers.insert(exchange.number)));
-    assert!(told.iter().all(|exchange| exchange.request.is_some() || exchange.response.is_some()));
+    assert!(told.done.iter().all(|exchange| numbers.insert(exchange.number)));
+    assert!(told.done.iter().all(|exchange| exchange.request.is_some() || exchange.response.is_some()));
 });

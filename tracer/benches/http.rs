@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
-use tracer::http::{Exchange, HttpConnection, RecordContext, Slice};
+use tracer::http::{Exchange, Exchanges, HttpConnection, RecordContext, Slice};
 use tracer::record::{ConnId, Host, Record, SocketAddress};
 use tracer::recording::Writer;
 use tracer::tcp::Direction::{self, Received, Sent};
@@ -29,7 +29,7 @@ const SERVER_SEQ: u32 = 5;
 pub enum Traffic {
     /// A keep-alive client and a static file of nginx, message by message in a packet of its own.
     KeepAlive,
-    /// A browser behind a login: cookies, a bearer token, secrets in the query; an API's answer.
+    /// A browser behind a login: cookies, a bearer token, secrets in the query; an API's answer. No two heads are alike.
     Browser,
     /// The answer comes in chunks, in three packets.
     Chunked,
@@ -50,7 +50,7 @@ const STATIC_RESPONSE: &str = "HTTP/1.1 200 OK\r\nServer: nginx/1.26.2\r\n\
     ETag: \"651bf3c0-267\"\r\nAccept-Ranges: bytes\r\n\r\n";
 const STATIC_BODY_BYTES: usize = 615;
 
-const BROWSER_REQUEST: &str = "GET /api/orders?page=2&access_token=1f3870be HTTP/1.1\r\n\
+const BROWSER_REQUEST: &str = "GET /api/orders?page=000002&access_token=1f3870be HTTP/1.1\r\n\
     Host: shop.example.com\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 \
     Firefox/128.0\r\nAccept: application/json\r\nAccept-Encoding: gzip, deflate, br\r\n\
     Referer: https://shop.example.com/orders?page=1&sort=date\r\n\
@@ -60,7 +60,7 @@ const BROWSER_REQUEST: &str = "GET /api/orders?page=2&access_token=1f3870be HTTP
 const BROWSER_RESPONSE: &str = "HTTP/1.1 200 OK\r\nServer: nginx/1.26.2\r\n\
     Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Type: application/json; charset=utf-8\r\n\
     Content-Length: 28\r\nConnection: keep-alive\r\nCache-Control: private, max-age=0\r\n\
-    Set-Cookie: sid=9b74c9897bac770ffc029102a200c5de; Path=/; HttpOnly; SameSite=Lax\r\n\
+    Set-Cookie: sid=9b74c9897bac770ffc02902-000002; Path=/; HttpOnly; SameSite=Lax\r\n\
     Vary: Accept-Encoding\r\n\r\n{\"orders\":[],\"page\":2,\"n\":0}";
 
 const CHUNKED_RESPONSE: [&str; 3] = [
@@ -74,7 +74,12 @@ const CHUNKED_RESPONSE: [&str; 3] = [
 type Packets = Vec<(Direction, Vec<u8>)>;
 
 impl Traffic {
-    fn exchange(self) -> Packets {
+    /// [`EXCHANGES`] exchanges.
+    fn exchanges(self) -> Vec<Packets> {
+        (0..EXCHANGES).map(|number| self.exchange(number)).collect()
+    }
+
+    fn exchange(self, number: usize) -> Packets {
         let client = |text: &str| (Sent, text.as_bytes().to_vec());
         let server = |text: &str| (Received, text.as_bytes().to_vec());
         match self {
@@ -82,7 +87,10 @@ impl Traffic {
                 let response = format!("{STATIC_RESPONSE}{}", "x".repeat(STATIC_BODY_BYTES));
                 vec![client(STATIC_REQUEST), server(&response)]
             }
-            Traffic::Browser => vec![client(BROWSER_REQUEST), server(BROWSER_RESPONSE)],
+            Traffic::Browser => {
+                let own = |text: &str| text.replace("000002", &format!("{number:06}"));
+                vec![client(&own(BROWSER_REQUEST)), server(&own(BROWSER_RESPONSE))]
+            }
             Traffic::Chunked => {
                 let mut packets = vec![client(STATIC_REQUEST)];
                 packets.extend(CHUNKED_RESPONSE.map(server));
@@ -91,23 +99,23 @@ impl Traffic {
         }
     }
 
-    /// Connections and exchanges on each, [`EXCHANGES`] together.
-    fn connections(self) -> (usize, usize) {
+    /// Exchanges on each connection.
+    fn by_connection(self) -> usize {
         match self {
-            Traffic::ConnectionEach => (EXCHANGES, 1),
-            _ => (1, EXCHANGES),
+            Traffic::ConnectionEach => 1,
+            _ => EXCHANGES,
         }
     }
 }
 
 /// One connection, from its first payload to its end.
-pub fn play(packets: &Packets, exchanges: usize, out: &mut Vec<Exchange>) {
+pub fn play(exchanges: &[Packets], out: &mut Exchanges) {
     let mut http = HttpConnection::new(Some(true));
     let (mut sent, mut received) = (CLIENT_SEQ, SERVER_SEQ);
     http.start(Sent, sent);
     http.start(Received, received);
     let mut at = START;
-    for (direction, captured) in std::iter::repeat_n(packets, exchanges).flatten() {
+    for (direction, captured) in exchanges.iter().flatten() {
         at = at.plus_ns(12_345);
         let seq = if *direction == Sent { &mut sent } else { &mut received };
         let packet_bytes = captured.len() as u32;
@@ -124,16 +132,15 @@ pub fn play(packets: &Packets, exchanges: usize, out: &mut Vec<Exchange>) {
     http.close(at, out);
 }
 
-fn play_all(traffic: Traffic, packets: &Packets, out: &mut Vec<Exchange>) {
-    let (connections, exchanges) = traffic.connections();
-    (0..connections).for_each(|_| play(packets, exchanges, out));
+fn play_all(traffic: Traffic, exchanges: &[Packets], out: &mut Exchanges) {
+    exchanges.chunks(traffic.by_connection()).for_each(|connection| play(connection, out));
 }
 
 fn told(traffic: Traffic) -> Vec<Exchange> {
-    let mut out = Vec::new();
-    play_all(traffic, &traffic.exchange(), &mut out);
-    assert_eq!(out.iter().filter(|exchange| exchange.complete()).count(), EXCHANGES);
-    out
+    let mut out = Exchanges::default();
+    play_all(traffic, &traffic.exchanges(), &mut out);
+    assert_eq!(out.done.iter().filter(|exchange| exchange.complete()).count(), EXCHANGES);
+    out.done
 }
 
 fn to_record(exchange: Exchange) -> Record {
@@ -182,23 +189,22 @@ fn json_lines(records: &[Record], out: &mut Vec<u8>) {
 /// Slices of packets to exchanges.
 #[divan::bench(args = ALL)]
 fn engine(bencher: Bencher, traffic: Traffic) {
-    let packets = traffic.exchange();
+    let packets = traffic.exchanges();
     bencher
         .counter(ItemsCount::new(EXCHANGES))
-        .with_inputs(|| Vec::with_capacity(EXCHANGES))
+        .with_inputs(Exchanges::default)
         .bench_local_refs(|out| play_all(traffic, &packets, out));
 }
 
 /// Slices of packets to records, which are dropped at once: what every mode with HTTP pays.
 #[divan::bench(args = ALL)]
 fn slices_to_records(bencher: Bencher, traffic: Traffic) {
-    let packets = traffic.exchange();
-    let (connections, exchanges) = traffic.connections();
-    let mut out = Vec::new();
+    let packets = traffic.exchanges();
+    let mut out = Exchanges::default();
     bencher.counter(ItemsCount::new(EXCHANGES)).bench_local(|| {
-        for _ in 0..connections {
-            play(&packets, exchanges, &mut out);
-            out.drain(..).for_each(|exchange| drop(black_box(to_record(exchange))));
+        for connection in packets.chunks(traffic.by_connection()) {
+            play(connection, &mut out);
+            out.done.drain(..).for_each(|exchange| drop(black_box(to_record(exchange))));
         }
     });
 }

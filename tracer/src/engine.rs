@@ -45,7 +45,7 @@ pub struct Engine {
     http: FxHashMap<Key, Box<HttpConnection>>,
     /// Connections whose HTTP waits for something until a deadline.
     waiting: FxHashSet<Key>,
-    exchanges: Vec<http::Exchange>,
+    exchanges: http::Exchanges,
     show_secrets: bool,
     tell_changed: bool,
     /// What hit a bound in the HTTP engine, of connections that are over.
@@ -78,7 +78,7 @@ impl Engine {
             changes: Vec::new(),
             http: FxHashMap::default(),
             waiting: FxHashSet::default(),
-            exchanges: Vec::new(),
+            exchanges: http::Exchanges::default(),
             show_secrets: options.show_secrets,
             tell_changed: options.tell_changed,
             http_counters: http::Counters::default(),
@@ -188,11 +188,11 @@ impl Engine {
     }
 
     fn tell_exchanges(&mut self, id: Key) {
-        if self.exchanges.is_empty() {
+        if self.exchanges.done.is_empty() {
             return;
         }
         // Its HTTP is over before it is forgotten.
-        let Some(connection) = self.tracker.get(id) else { return self.exchanges.clear() };
+        let Some(connection) = self.tracker.get(id) else { return self.exchanges.done.clear() };
         let context = RecordContext {
             conn: connection.id,
             scheme: "http",
@@ -201,7 +201,7 @@ impl Engine {
             server: server_of(connection),
             show_secrets: self.show_secrets,
         };
-        for exchange in self.exchanges.drain(..) {
+        for exchange in self.exchanges.done.drain(..) {
             self.tracker.count_exchange(id);
             let record = Arc::new(exchange.into_record(&context));
             self.outputs.push(Output::Record(Record::Exchange(record)));

@@ -398,7 +398,7 @@ mod tests {
             conn: ConnId(17),
             at: ago(0),
             direction: Direction::Sent,
-            flags: flags.to_owned(),
+            flags: flags.into(),
             seq: 1,
             ack: None,
             payload_bytes: 0,
@@ -433,7 +433,7 @@ mod tests {
 
     #[test]
     fn names_from_outside_cannot_steer_the_terminal() {
-        let evil = Connection { comm: Some("\x1b[2Jx\n".to_owned()), ..connection(17) };
+        let evil = Connection { comm: Some("\x1b[2Jx\n".into()), ..connection(17) };
         let change = transition(17, TcpState::SynSent, TcpState::Established, NOW);
         for line in [line, coloured_line] {
             let line = line(&Record::Transition(change.clone()), Some(&evil)).unwrap();

@@ -127,7 +127,7 @@ pub mod flags {
 
 /// The flags as letters in tcpdump's manner and the contract's order: `S`, `F`, `R`, `P`, then `A`.
 #[must_use]
-pub fn flag_letters(bits: u8) -> String {
+pub fn flag_letters(bits: u8) -> crate::record::Text {
     [(flags::SYN, 'S'), (flags::FIN, 'F'), (flags::RST, 'R'), (flags::PSH, 'P'), (flags::ACK, 'A')]
         .into_iter()
         .filter(|(bit, _)| bits & bit != 0)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::life::Life;
 use super::moment::Moment;
 use crate::event::{Counters, Task, Tuple};
-use crate::record::ConnId;
+use crate::record::{ConnId, Text};
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -16,11 +16,11 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessFacts {
     /// Its binary.
-    pub exe: Option<String>,
+    pub exe: Option<Arc<str>>,
     /// Its cgroup v2 path.
-    pub cgroup: Option<String>,
+    pub cgroup: Option<Arc<str>>,
     /// Container id found in that path.
-    pub container: Option<String>,
+    pub container: Option<Arc<str>>,
 }
 
 /// A process's name as the kernel keeps it: up to 15 bytes, NUL-padded.
@@ -30,9 +30,9 @@ pub struct Comm(pub [u8; 16]);
 impl Comm {
     /// The name; bytes that are no UTF-8 are replaced.
     #[must_use]
-    pub fn name(&self) -> String {
+    pub fn name(&self) -> Text {
         let end = self.0.iter().position(|&b| b == 0).unwrap_or(self.0.len());
-        String::from_utf8_lossy(&self.0[..end]).into_owned()
+        Text::from_utf8_lossy(&self.0[..end])
     }
 }
 

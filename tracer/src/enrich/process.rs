@@ -36,7 +36,7 @@ pub struct ProcessTable {
 #[derive(Debug, Default)]
 struct Entry {
     /// The path that its last exec was given.
-    exec_path: Option<String>,
+    exec_path: Option<Arc<str>>,
     known: Option<Known>,
 }
 
@@ -79,7 +79,7 @@ impl ProcessTable {
 
     /// The process executed `path`, as the kernel was given it.
     pub fn observe_exec(&mut self, pid: u32, path: &str) {
-        let exec_path = (!path.is_empty()).then(|| path.to_owned());
+        let exec_path = (!path.is_empty()).then(|| Arc::from(path));
         self.keep(pid, Entry { exec_path, known: None });
     }
 
@@ -120,14 +120,20 @@ impl ProcessTable {
         let of_proc = proc.as_deref().map(read_proc).unwrap_or_default();
         let of_id = self.cgroups.path(cgroup_id, now);
         let before = before.map(|known| known.facts).unwrap_or_default();
-        let exe = of_proc.exe.or_else(|| entry.exec_path.clone()).or_else(|| before.exe.clone());
+        let exe = of_proc
+            .exe
+            .map(Arc::from)
+            .or_else(|| entry.exec_path.clone())
+            .or_else(|| before.exe.clone());
         // The event's own cgroup is the one of that moment; a process may be moved later.
         let cgroup = of_id
-            .map(|path| path.to_string())
-            .or(of_proc.cgroup.v2)
+            .map(|path| Arc::from(&*path))
+            .or(of_proc.cgroup.v2.map(Arc::from))
             .or_else(|| before.cgroup.clone());
-        let container = cgroup.as_deref().and_then(container_id).map(str::to_owned);
-        let container = container.or(of_proc.cgroup.container).or_else(|| before.container.clone());
+        let container = cgroup.as_deref().and_then(container_id).map(Arc::from);
+        let container = container
+            .or(of_proc.cgroup.container.map(Arc::from))
+            .or_else(|| before.container.clone());
         let facts = Arc::new(ProcessFacts { exe, cgroup, container });
         Known { facts, cgroup_id, looked_at: now }
     }

@@ -103,7 +103,7 @@ fn visit_connection<'a>(key: Key, c: &'a Connection, f: &mut dyn FnMut(Option<Va
     // Port 0 is that of a socket which never was bound.
     let port = |end: &SocketAddress| (end.port != 0).then_some(Value::Number(end.port.into()));
     let host = |end: &SocketAddress| Some(Value::Address(end.ip.to_canonical()));
-    let text = |text: &'a Option<String>| text.as_deref().map(Value::Text);
+    let text = |text: Option<&'a str>| text.map(Value::Text);
     match key {
         Key::Lport => f(port(&c.local)),
         Key::Rport => f(port(&c.remote)),
@@ -118,11 +118,11 @@ fn visit_connection<'a>(key: Key, c: &'a Connection, f: &mut dyn FnMut(Option<Va
         Key::Pid => f(c.pid.map(|pid| Value::Number(pid.into()))),
         Key::Netns => f(c.netns.map(|netns| Value::Number(netns.into()))),
         Key::Conn => f(Some(Value::Number(c.id.0))),
-        Key::Comm => f(text(&c.comm)),
-        Key::Cgroup => f(text(&c.cgroup)),
-        Key::Container => f(text(&c.container)),
+        Key::Comm => f(text(c.comm.as_deref())),
+        Key::Cgroup => f(text(c.cgroup.as_deref())),
+        Key::Container => f(text(c.container.as_deref())),
         Key::Exe => {
-            f(text(&c.exe));
+            f(text(c.exe.as_deref()));
             let file_name = c.exe.as_deref().and_then(|path| path.rsplit('/').next());
             f(file_name.map(Value::Text));
         }

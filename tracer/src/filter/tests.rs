@@ -119,7 +119,7 @@ fn words_side_by_side_mean_and_which_binds_closer_than_or() {
 
 #[test]
 fn quotes_keep_spaces_and_a_backslash_takes_a_meaning_away() {
-    let connection = Connection { comm: Some("my (odd) *app".to_owned()), ..(*curl()).clone() };
+    let connection = Connection { comm: Some("my (odd) *app".into()), ..(*curl()).clone() };
     let finds =
         |text: &str| filter(text).matches_connection(&connection, std::iter::empty(), States::Life);
     assert!(finds(r#"comm:"my (odd) *app""#));

@@ -1,6 +1,7 @@
 //! One end of a TCP connection: two streams, two readers, one pairing.
 
 use super::exchange::Exchange;
+use super::heads::Heads;
 use super::limits::{Counters, Limits};
 use super::pair::Pairing;
 use super::reader::{Context, Reader};
@@ -27,6 +28,14 @@ struct Side {
     deadline: Option<Timestamp>,
     /// Events were lost: a hole is more likely a lost event than a packet to come.
     after_loss: bool,
+}
+
+/// Exchanges that are done, and what the connections of an engine share.
+#[derive(Debug, Default)]
+pub struct Exchanges {
+    /// In the order in which they ended.
+    pub done: Vec<Exchange>,
+    heads: Heads,
 }
 
 /// The HTTP/1 engine of one end of a TCP connection.
@@ -96,7 +105,7 @@ impl HttpConnection {
         direction: Direction,
         at: Timestamp,
         slice: Slice<'_>,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         if self.protocol == Protocol::NotHttp {
             return;
@@ -122,7 +131,7 @@ impl HttpConnection {
     }
 
     /// A FIN; `seq` is its own sequence number, the end of the stream.
-    pub fn fin(&mut self, direction: Direction, at: Timestamp, seq: u32, out: &mut Vec<Exchange>) {
+    pub fn fin(&mut self, direction: Direction, at: Timestamp, seq: u32, out: &mut Exchanges) {
         if self.protocol == Protocol::NotHttp {
             return;
         }
@@ -134,7 +143,7 @@ impl HttpConnection {
 
     /// Events of this socket were lost on the way from the kernel: what is missing now will never come,
     /// and neither will, most likely, what is found missing at the next event.
-    pub fn lost(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
+    pub fn lost(&mut self, at: Timestamp, out: &mut Exchanges) {
         for direction in self.requests_first() {
             let side = self.side(direction);
             side.after_loss = true;
@@ -155,7 +164,7 @@ impl HttpConnection {
     }
 
     /// Gives up the holes that were waited for long enough.
-    pub fn expire(&mut self, now: Timestamp, out: &mut Vec<Exchange>) {
+    pub fn expire(&mut self, now: Timestamp, out: &mut Exchanges) {
         for direction in self.requests_first() {
             if self.side(direction).deadline.is_some_and(|deadline| deadline <= now) {
                 self.pump(direction, now, GiveUp::Overdue, out);
@@ -165,7 +174,7 @@ impl HttpConnection {
     }
 
     /// The connection ended, by reset or otherwise: tells all that is pending, the unfinished as such.
-    pub fn close(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
+    pub fn close(&mut self, at: Timestamp, out: &mut Exchanges) {
         for direction in self.requests_first() {
             self.pump(direction, at, GiveUp::All, out);
         }
@@ -220,7 +229,7 @@ impl HttpConnection {
         &mut self,
         direction: Direction,
         at: Timestamp,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         let reader = &self.side(direction).reader;
         let due = reader.flow == Some(Flow::Response)
@@ -238,7 +247,7 @@ impl HttpConnection {
         at: Timestamp,
         begins_packet: bool,
         bytes: &[u8],
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         self.with_reader(direction, out, |reader, context| {
             reader.bytes(at, begins_packet, bytes, context)
@@ -248,7 +257,7 @@ impl HttpConnection {
     fn with_reader(
         &mut self,
         direction: Direction,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
         act: impl FnOnce(&mut Reader, &mut Context<'_>),
     ) {
         let (side, other) = match direction {
@@ -259,7 +268,8 @@ impl HttpConnection {
             pairing: &mut self.pairing,
             limits: self.limits.as_deref().unwrap_or(&Limits::DEFAULT),
             counters: &mut self.counters,
-            out,
+            heads: &mut out.heads,
+            out: &mut out.done,
         };
         act(&mut side.reader, &mut context);
         if other.reader.flow.is_none() {
@@ -276,7 +286,7 @@ impl HttpConnection {
         direction: Direction,
         now: Timestamp,
         mut give_up: GiveUp,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         self.side(direction).deadline = None;
         loop {
@@ -361,7 +371,7 @@ impl HttpConnection {
         at: Timestamp,
         bytes: u64,
         seen: bool,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         self.advance(direction, bytes, out, |reader, context| {
             reader.skip(at, bytes, seen, context);
@@ -375,7 +385,7 @@ impl HttpConnection {
         at: Timestamp,
         bytes: u64,
         seen: bool,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
     ) {
         self.advance(direction, bytes, out, |reader, context| {
             reader.gap(at, bytes, seen, context);
@@ -386,7 +396,7 @@ impl HttpConnection {
         &mut self,
         direction: Direction,
         bytes: u64,
-        out: &mut Vec<Exchange>,
+        out: &mut Exchanges,
         tell: impl FnOnce(&mut Reader, &mut Context<'_>),
     ) {
         self.side(direction).stream.pass(bytes);
@@ -396,7 +406,7 @@ impl HttpConnection {
     }
 
     /// Draws the conclusions from what was read.
-    fn settle(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
+    fn settle(&mut self, at: Timestamp, out: &mut Exchanges) {
         if self.sent.reader.alien || self.received.reader.alien {
             self.abandon(at, out);
             self.protocol = Protocol::NotHttp;
@@ -409,14 +419,14 @@ impl HttpConnection {
         }
     }
 
-    fn abandon(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
+    fn abandon(&mut self, at: Timestamp, out: &mut Exchanges) {
         for direction in self.requests_first() {
             self.with_reader(direction, out, |reader, context| reader.abort(at, context));
             let side = self.side(direction);
             side.stream = Stream::default();
             side.deadline = None;
         }
-        self.pairing.close(out);
+        self.pairing.close(&mut out.done);
     }
 }
 

@@ -7,13 +7,13 @@ use memchr::{memchr, memrchr};
 use super::Flow;
 use super::fields::Subjects;
 use super::framing::Framing;
-use crate::record::{Headers, HeadersBuilder, Text};
+use crate::record::{Headers, HeadersBuilder, Text, redact};
 
 /// Field lines that are parsed without an allocation for them.
 const USUAL_FIELDS: usize = 64;
 
 /// Start line and fields of a message.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct Head {
     /// 0 or 1: of `HTTP/1.x`.
     pub minor_version: u8,
@@ -25,6 +25,8 @@ pub struct Head {
     pub(super) word: Text,
     pub(super) target: Text,
     pub(super) fields: Headers,
+    /// The fields without secrets, where they were made before ([`Head::with_shown`]).
+    shown: Option<Headers>,
 }
 
 impl Head {
@@ -78,7 +80,33 @@ impl Head {
             word: word.unwrap_or("").into(),
             target: target.into(),
             fields: Headers::default(),
+            shown: None,
         }
+    }
+
+    /// Makes what may be shown of the fields, for a head that will be asked for it more than once.
+    pub(super) fn with_shown(mut self) -> Self {
+        self.shown = Some(self.to_shown());
+        self
+    }
+
+    /// The fields without secrets.
+    pub(super) fn into_shown(self) -> Headers {
+        match self.shown {
+            Some(shown) => shown,
+            None => self.to_shown(),
+        }
+    }
+
+    fn to_shown(&self) -> Headers {
+        if !self.subjects.has(Subjects::SECRET) {
+            return self.fields.clone();
+        }
+        let mut shown = HeadersBuilder::with_capacity(self.fields.heap_bytes());
+        for (name, value) in &self.fields {
+            shown.push(name.as_bytes(), redact::field(name, value).as_bytes());
+        }
+        shown.finish()
     }
 
     fn with_fields(mut self, fields: &[httparse::Header<'_>]) -> Self {
@@ -91,6 +119,16 @@ impl Head {
         }
         self.fields = builder.finish();
         self
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        // What is shown follows from the rest.
+        let rest = |head: &Head| (head.minor_version, head.status, head.framing, head.subjects);
+        rest(self) == rest(other)
+            && (&self.word, &self.target, &self.fields)
+                == (&other.word, &other.target, &other.fields)
     }
 }
 

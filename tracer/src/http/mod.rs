@@ -15,6 +15,7 @@ mod fields;
 mod framing;
 mod head;
 mod head_buffer;
+mod heads;
 mod limits;
 mod lines;
 mod pair;
@@ -25,7 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use connection::HttpConnection;
+pub use connection::{Exchanges, HttpConnection};
 pub use exchange::{Exchange, MAX_INTERIM, Message};
 pub use head::Head;
 pub use limits::{Counters, Limits};

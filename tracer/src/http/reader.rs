@@ -7,6 +7,7 @@ use super::exchange::{Ending, Exchange, Message};
 use super::framing::{self, Asked, Content};
 use super::head::{self, Head, Malformed};
 use super::head_buffer::{HeadBuffer, Pushed};
+use super::heads::Heads;
 use super::limits::{Counters, Limits};
 use super::pair::Pairing;
 use crate::time::Timestamp;
@@ -16,6 +17,7 @@ pub(super) struct Context<'a> {
     pub pairing: &'a mut Pairing,
     pub limits: &'a Limits,
     pub counters: &'a mut Counters,
+    pub heads: &'a mut Heads,
     pub out: &'a mut Vec<Exchange>,
 }
 
@@ -292,7 +294,8 @@ impl Reader {
             return self.read_buffered_head(at, bytes, context);
         };
         self.flow = Some(flow);
-        match head::parse(flow, &bytes[..bytes.len().min(context.limits.max_head_bytes)]) {
+        let most = bytes.len().min(context.limits.max_head_bytes);
+        match context.heads.parse(flow, &bytes[..most]) {
             Ok(Some((head, used))) => {
                 self.begin_message(
                     ReadHead { head, first_at: at, cut_bytes: 0, faulty: false },

@@ -5,7 +5,7 @@ use compact_str::ToCompactString;
 use super::exchange::{Exchange, Message};
 use super::fields::Subjects;
 use super::head::Head;
-use crate::record::{self, ConnId, Headers, HeadersBuilder, SocketAddress, Text, redact};
+use crate::record::{self, ConnId, Headers, SocketAddress, Text, redact};
 
 /// What an exchange's record needs from its connection.
 #[derive(Clone, Copy, Debug)]
@@ -100,14 +100,7 @@ fn response(message: Message, show_secrets: bool) -> record::Response {
 }
 
 fn headers(head: Head, show_secrets: bool) -> Headers {
-    if show_secrets || !head.subjects.has(Subjects::SECRET) {
-        return head.fields;
-    }
-    let mut redacted = HeadersBuilder::with_capacity(head.fields.heap_bytes());
-    for (name, value) in &head.fields {
-        redacted.push(name.as_bytes(), redact::field(name, value).as_bytes());
-    }
-    redacted.finish()
+    if show_secrets { head.fields } else { head.into_shown() }
 }
 
 fn media_type(head: &Head) -> Option<Text> {

@@ -123,7 +123,7 @@ pub struct Segment {
     /// Sent or received by this end.
     pub direction: Direction,
     /// Flag letters, e.g. `SA`, `F`, `FA`, `R`.
-    pub flags: String,
+    pub flags: Text,
     /// Sequence number relative to the initial one of its sender (its SYN has 0); absolute where that is unknown.
     pub seq: u32,
     /// Acknowledgement number relative to the other side's initial one; `None` without ACK.
@@ -321,13 +321,13 @@ pub struct Connection {
     /// Process that uses the socket.
     pub pid: Option<u32>,
     /// Its name.
-    pub comm: Option<String>,
+    pub comm: Option<Text>,
     /// Its binary.
-    pub exe: Option<String>,
+    pub exe: Option<Arc<str>>,
     /// Its cgroup v2 path.
-    pub cgroup: Option<String>,
+    pub cgroup: Option<Arc<str>>,
     /// Container id found in the cgroup path.
-    pub container: Option<String>,
+    pub container: Option<Arc<str>>,
     /// Inode number of the network namespace.
     pub netns: Option<u32>,
     /// When it opened (client: SYN_SENT; server: the SYN's arrival); `None` where older than the tracer.

@@ -1,23 +1,29 @@
 //! A [`Record`] in a block's body: kind, length, then the record in postcard's form.
 //!
+//! Header fields stand once in a body: an exchange says which ones of those before it are its own. Most messages
+//! repeat another's, so that there is less to pack, to compress, and to hold for who reads it.
+//!
 //! The length lets a reader pass over a kind that it does not know, and over fields that a later version
 //! appended to a known one. A record whose fields change otherwise gets a new kind number.
 
 use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;
+use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::Record;
+use crate::record::{Exchange, Headers, Record};
 use crate::time::Timestamp;
 
 const HOST: u8 = 1;
 const TRANSITION: u8 = 2;
 const SEGMENT: u8 = 3;
-const EXCHANGE: u8 = 4;
 const CONNECTION: u8 = 5;
 const LOSS: u8 = 6;
+/// No record: header fields of those behind it.
+const HEADERS: u8 = 7;
+const EXCHANGE: u8 = 8;
 
 /// A record that found no room in a block, with its length.
 #[derive(Debug, thiserror::Error)]
@@ -29,18 +35,101 @@ pub(super) struct TooLarge {
 /// Kind and length in front of a packed record.
 const PREFIX_BYTES: usize = 5;
 
-/// Appends `record` to `body`, which is unchanged on an error.
-pub(super) fn push(record: &Record, body: &mut Vec<u8>, max_bytes: usize) -> Result<(), TooLarge> {
+/// Packs the records of one body.
+#[derive(Default)]
+pub(super) struct Packer {
+    /// The fields in the body so far. They are kept so that no others get their address.
+    headers: Vec<Headers>,
+    /// Their numbers, from 1, by address: who has the same fields mostly shares them.
+    numbers: FxHashMap<usize, u64>,
+}
+
+impl Packer {
+    /// A new body begins.
+    pub fn clear(&mut self) {
+        self.headers.clear();
+        self.numbers.clear();
+    }
+
+    /// Appends `record` to `body`, which is unchanged on an error.
+    pub fn push(
+        &mut self,
+        record: &Record,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<(), TooLarge> {
+        match record {
+            Record::Host(host) => append(HOST, body, max_bytes, |body| pack(&**host, body)),
+            Record::Transition(transition) => {
+                append(TRANSITION, body, max_bytes, |body| pack(transition, body))
+            }
+            Record::Segment(segment) => {
+                append(SEGMENT, body, max_bytes, |body| pack(segment, body))
+            }
+            Record::Exchange(exchange) => self.push_exchange(exchange, body, max_bytes),
+            Record::Connection(connection) => {
+                append(CONNECTION, body, max_bytes, |body| pack(&**connection, body))
+            }
+            Record::Loss(loss) => append(LOSS, body, max_bytes, |body| pack(loss, body)),
+        }
+    }
+
+    fn push_exchange(
+        &mut self,
+        exchange: &Exchange,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<(), TooLarge> {
+        let (start, known) = (body.len(), self.headers.len());
+        let request = exchange.request.as_ref().map(|message| &message.headers);
+        let response = exchange.response.as_ref().map(|message| &message.headers);
+        let packed = self.number(request, body, max_bytes).and_then(|request| {
+            let response = self.number(response, body, max_bytes)?;
+            append(EXCHANGE, body, max_bytes, |body| {
+                pack(exchange, body) && pack(&(request, response), body)
+            })
+        });
+        if packed.is_err() {
+            body.truncate(start);
+            self.headers.truncate(known);
+            self.numbers.retain(|_, number| *number <= known as u64);
+        }
+        packed
+    }
+
+    /// The number of these fields in the body, to which they are added if need be; 0 where there are none.
+    fn number(
+        &mut self,
+        headers: Option<&Headers>,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<u64, TooLarge> {
+        let Some(headers) = headers.filter(|headers| !headers.is_empty()) else { return Ok(0) };
+        let address = headers.text().as_ptr().addr();
+        if let Some(number) = self.numbers.get(&address) {
+            return Ok(*number);
+        }
+        append(HEADERS, body, max_bytes, |body| {
+            body.extend_from_slice(headers.text().as_bytes());
+            true
+        })?;
+        self.headers.push(headers.clone());
+        let number = self.headers.len() as u64;
+        self.numbers.insert(address, number);
+        Ok(number)
+    }
+}
+
+/// Appends an entry that `pack` makes; `body` is unchanged on an error.
+fn append(
+    kind: u8,
+    body: &mut Vec<u8>,
+    max_bytes: usize,
+    pack: impl FnOnce(&mut Vec<u8>) -> bool,
+) -> Result<(), TooLarge> {
     let start = body.len();
     body.extend_from_slice(&[0; PREFIX_BYTES]);
-    let (kind, packed) = match record {
-        Record::Host(host) => (HOST, pack(&**host, body)),
-        Record::Transition(transition) => (TRANSITION, pack(transition, body)),
-        Record::Segment(segment) => (SEGMENT, pack(segment, body)),
-        Record::Exchange(exchange) => (EXCHANGE, pack(&**exchange, body)),
-        Record::Connection(connection) => (CONNECTION, pack(&**connection, body)),
-        Record::Loss(loss) => (LOSS, pack(loss, body)),
-    };
+    let packed = pack(body);
     let bytes = body.len() - start - PREFIX_BYTES;
     let Some(len) = u32::try_from(bytes).ok().filter(|_| packed && bytes <= max_bytes) else {
         body.truncate(start);
@@ -81,32 +170,72 @@ impl Flavor for Append<'_> {
 #[derive(Debug)]
 pub(super) enum Unpacked {
     Record(Record),
+    /// What later records refer to.
+    Shared,
     /// A kind of record that a later version added.
     UnknownKind,
     /// Its bytes are not that kind of record.
     Unreadable,
 }
 
-/// Takes the next record off the front of `body`: `None` at its end, or where what is left is too short.
-pub(super) fn next(body: &[u8]) -> Option<(Unpacked, &[u8])> {
-    let (&kind, rest) = body.split_first()?;
-    let (len, rest) = rest.split_first_chunk::<4>()?;
-    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-    let (bytes, rest) = rest.split_at_checked(len)?;
-    Some((unpack(kind, bytes), rest))
+/// Unpacks the records of one body.
+#[derive(Default)]
+pub(super) struct Unpacker {
+    headers: Vec<Headers>,
 }
 
-fn unpack(kind: u8, bytes: &[u8]) -> Unpacked {
-    let record = match kind {
-        HOST => read(bytes).map(|host| Record::Host(Arc::new(host))),
-        TRANSITION => read(bytes).map(Record::Transition),
-        SEGMENT => read(bytes).map(Record::Segment),
-        EXCHANGE => read(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),
-        CONNECTION => read(bytes).map(|connection| Record::Connection(Arc::new(connection))),
-        LOSS => read(bytes).map(Record::Loss),
-        _ => return Unpacked::UnknownKind,
-    };
-    record.map_or(Unpacked::Unreadable, Unpacked::Record)
+impl Unpacker {
+    /// A new body begins.
+    pub fn clear(&mut self) {
+        self.headers.clear();
+    }
+
+    /// Takes the next entry off the front of `body`: `None` at its end, or where what is left is too short.
+    pub fn next<'b>(&mut self, body: &'b [u8]) -> Option<(Unpacked, &'b [u8])> {
+        let (&kind, rest) = body.split_first()?;
+        let (len, rest) = rest.split_first_chunk::<4>()?;
+        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+        let (bytes, rest) = rest.split_at_checked(len)?;
+        Some((self.unpack(kind, bytes), rest))
+    }
+
+    fn unpack(&mut self, kind: u8, bytes: &[u8]) -> Unpacked {
+        let record = match kind {
+            HOST => read(bytes).map(|host| Record::Host(Arc::new(host))),
+            TRANSITION => read(bytes).map(Record::Transition),
+            SEGMENT => read(bytes).map(Record::Segment),
+            EXCHANGE => self.exchange(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),
+            CONNECTION => read(bytes).map(|connection| Record::Connection(Arc::new(connection))),
+            LOSS => read(bytes).map(Record::Loss),
+            HEADERS => {
+                let text = std::str::from_utf8(bytes).ok();
+                // Unreadable ones have a number too.
+                self.headers.push(text.and_then(Headers::from_text).unwrap_or_default());
+                return Unpacked::Shared;
+            }
+            _ => return Unpacked::UnknownKind,
+        };
+        record.map_or(Unpacked::Unreadable, Unpacked::Record)
+    }
+
+    fn exchange(&self, bytes: &[u8]) -> Option<Exchange> {
+        let (mut exchange, rest) = postcard::take_from_bytes::<Exchange>(bytes).ok()?;
+        let (request, response) = read::<(u64, u64)>(rest)?;
+        if let Some(message) = &mut exchange.request {
+            message.headers = self.headers(request)?;
+        }
+        if let Some(message) = &mut exchange.response {
+            message.headers = self.headers(response)?;
+        }
+        Some(exchange)
+    }
+
+    fn headers(&self, number: u64) -> Option<Headers> {
+        match usize::try_from(number).ok()?.checked_sub(1) {
+            None => Some(Headers::default()),
+            Some(index) => self.headers.get(index).filter(|headers| !headers.is_empty()).cloned(),
+        }
+    }
 }
 
 /// Bytes behind the value are fields of a later version.
@@ -136,45 +265,90 @@ mod tests {
 
     #[test]
     fn every_kind_of_record_survives_packing() {
-        let mut body = Vec::new();
-        for record in examples() {
-            push(&record, &mut body, 1 << 20).unwrap();
+        let body = packed(examples());
+        assert_eq!(unpacked(&body), examples());
+    }
+
+    fn packed(records: impl IntoIterator<Item = Record>) -> Vec<u8> {
+        let (mut packer, mut body) = (Packer::default(), Vec::new());
+        for record in records {
+            packer.push(&record, &mut body, 1 << 20).unwrap();
         }
-        let mut rest = &body[..];
-        for record in examples() {
-            let (Unpacked::Record(read), tail) = next(rest).unwrap() else { panic!("{record:?}") };
-            assert_eq!(read, record);
+        body
+    }
+
+    fn unpacked(body: &[u8]) -> Vec<Record> {
+        let (mut unpacker, mut rest, mut records) = (Unpacker::default(), body, Vec::new());
+        while let Some((entry, tail)) = unpacker.next(rest) {
+            match entry {
+                Unpacked::Record(record) => records.push(record),
+                Unpacked::Shared => {}
+                other => panic!("{other:?}"),
+            }
             rest = tail;
         }
-        assert!(next(rest).is_none());
+        records
+    }
+
+    #[test]
+    fn header_fields_that_messages_share_are_packed_once() {
+        let exchange = examples().into_iter().find(|r| matches!(r, Record::Exchange(_))).unwrap();
+        let once = packed([exchange.clone()]);
+        let twice = packed([exchange.clone(), exchange.clone()]);
+        let Record::Exchange(first) = &exchange else { unreachable!() };
+        let bytes = first.request.as_ref().unwrap().headers.text().len();
+        assert!(twice.len() < 2 * once.len() - bytes);
+        assert_eq!(unpacked(&twice), [exchange.clone(), exchange]);
+    }
+
+    #[test]
+    fn an_exchange_whose_header_fields_are_not_there_is_unreadable() {
+        let exchange = examples().into_iter().find(|r| matches!(r, Record::Exchange(_))).unwrap();
+        let body = packed([exchange]);
+        let mut unpacker = Unpacker::default();
+        let (_, mut rest) = unpacker.next(&body).unwrap();
+        unpacker.clear();
+        loop {
+            let (entry, tail) = unpacker.next(rest).unwrap();
+            match entry {
+                Unpacked::Shared => rest = tail,
+                Unpacked::Unreadable => return,
+                other => panic!("{other:?}"),
+            }
+        }
     }
 
     #[test]
     fn fields_that_a_later_version_appended_are_passed_over() {
-        let mut body = Vec::new();
         let record = examples().pop().unwrap();
-        push(&record, &mut body, 1 << 20).unwrap();
+        let mut body = packed([record.clone()]);
         body.extend_from_slice(b"more");
         let len = u32::try_from(body.len() - 5).unwrap();
         body[1..5].copy_from_slice(&len.to_le_bytes());
-        assert!(matches!(next(&body), Some((Unpacked::Record(read), [])) if read == record));
+        assert!(
+            matches!(Unpacker::default().next(&body), Some((Unpacked::Record(read), [])) if read == record)
+        );
     }
 
     #[test]
     fn an_unknown_kind_and_a_cut_record_do_not_stop_the_walk() {
         let body = [200, 2, 0, 0, 0, 9, 9, LOSS, 1, 0, 0, 0, 7, LOSS, 9, 0];
-        let (first, rest) = next(&body).unwrap();
+        let mut unpacker = Unpacker::default();
+        let (first, rest) = unpacker.next(&body).unwrap();
         assert!(matches!(first, Unpacked::UnknownKind));
-        let (second, rest) = next(rest).unwrap();
+        let (second, rest) = unpacker.next(rest).unwrap();
         assert!(matches!(second, Unpacked::Unreadable));
-        assert!(next(rest).is_none());
+        assert!(unpacker.next(rest).is_none());
     }
 
     #[test]
     fn a_record_that_is_too_large_leaves_the_body_unchanged() {
-        let mut body = vec![1];
-        let error = push(&examples()[0], &mut body, 10).unwrap_err();
-        assert!(error.bytes > 10);
-        assert_eq!(body, [1]);
+        for record in examples() {
+            let (mut packer, mut body) = (Packer::default(), vec![1]);
+            let error = packer.push(&record, &mut body, 2).unwrap_err();
+            assert!(error.bytes > 2);
+            assert_eq!(body, [1]);
+            assert!(packer.headers.is_empty() && packer.numbers.is_empty());
+        }
     }
 }

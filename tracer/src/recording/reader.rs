@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::frame::{self, BLOCK_MAGIC, BlockKind, FILE_HEADER_BYTES, FRAME_BYTES, Frame};
-use super::pack::{self, Unpacked};
+use super::pack::{Unpacked, Unpacker};
 use super::window::Window;
 use super::{FORMAT_MAJOR, Gap, MAX_BLOCK_BYTES, ReadError, Report, Totals};
 use crate::record::Record;
@@ -22,6 +22,7 @@ pub struct Reader<R> {
     position: usize,
     /// Records of it that are still to come.
     left: u32,
+    unpacker: Unpacker,
     next_block: u32,
     next_record: u64,
     /// The damaged place that the reader is in.
@@ -44,6 +45,7 @@ impl<R: Read> Reader<R> {
             body: Vec::new(),
             position: 0,
             left: 0,
+            unpacker: Unpacker::default(),
             next_block: 0,
             next_record: 0,
             gap: None,
@@ -133,6 +135,7 @@ impl<R: Read> Reader<R> {
             return Ok(false);
         }
         let raw_bytes = frame.raw_bytes as usize;
+        self.unpacker.clear();
         self.body.clear();
         self.body.resize(raw_bytes, 0);
         let unpacked = self.decompressor.decompress_to_buffer(packed, &mut self.body[..]);
@@ -164,15 +167,16 @@ impl<R: Read> Reader<R> {
     /// The next record of the block, if it has one.
     fn next_in_body(&mut self) -> Option<Record> {
         while self.left > 0 {
-            let Some((unpacked, rest)) = pack::next(&self.body[self.position..]) else {
+            let Some((unpacked, rest)) = self.unpacker.next(&self.body[self.position..]) else {
                 self.report.unreadable_records += u64::from(self.left);
                 self.left = 0;
                 return None;
             };
             self.position = self.body.len() - rest.len();
-            self.left -= 1;
+            self.left -= u32::from(!matches!(unpacked, Unpacked::Shared));
             match unpacked {
                 Unpacked::Record(record) => return Some(record),
+                Unpacked::Shared => {}
                 Unpacked::UnknownKind => self.report.unknown_kinds += 1,
                 Unpacked::Unreadable => self.report.unreadable_records += 1,
             }

@@ -44,6 +44,7 @@ impl Totals {
 #[derive(Default)]
 struct Pending {
     body: Vec<u8>,
+    packer: pack::Packer,
     records: u32,
     /// Earliest and latest time of its records.
     times: Option<(Timestamp, Timestamp)>,
@@ -61,6 +62,7 @@ impl Pending {
 
     fn clear(&mut self) {
         self.body.clear();
+        self.packer.clear();
         self.records = 0;
         self.times = None;
         self.since = None;
@@ -163,14 +165,16 @@ impl<S: Sink> Writer<S> {
     }
 
     fn add(&mut self, record: &Record, now: Timestamp) {
-        let packed = pack::push(record, &mut self.pending.body, MAX_RECORD_BYTES);
+        let Pending { body, packer, .. } = &mut self.pending;
+        let packed = packer.push(record, body, MAX_RECORD_BYTES);
         if packed.is_ok() {
             self.pending.note(pack::time_of(record).unwrap_or(now), now);
             self.totals.count(record);
             return;
         }
         let loss = Record::Loss(Loss { at: now, hook: "recording".to_owned(), events: 1 });
-        if pack::push(&loss, &mut self.pending.body, MAX_RECORD_BYTES).is_ok() {
+        let Pending { body, packer, .. } = &mut self.pending;
+        if packer.push(&loss, body, MAX_RECORD_BYTES).is_ok() {
             self.pending.note(now, now);
             self.totals.count(&loss);
         }

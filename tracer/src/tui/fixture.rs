@@ -28,9 +28,9 @@ pub fn connection(id: u64) -> Connection {
         remote: address("127.0.0.1:8080"),
         peer: None,
         pid: Some(812),
-        comm: Some("curl".to_owned()),
-        exe: Some("/usr/bin/curl".to_owned()),
-        cgroup: Some("/user.slice/session-3.scope".to_owned()),
+        comm: Some("curl".into()),
+        exe: Some("/usr/bin/curl".into()),
+        cgroup: Some("/user.slice/session-3.scope".into()),
         container: None,
         netns: Some(4_026_531_840),
         opened_at: Some(ago(1_250_076)),
@@ -129,8 +129,8 @@ pub fn mixed() -> Vec<Connection> {
         local: address("10.0.0.4:443"),
         remote: address(&format!("10.0.0.77:{}", 51_000 + id)),
         pid: Some(455),
-        comm: Some("nginx".to_owned()),
-        exe: Some("/usr/sbin/nginx".to_owned()),
+        comm: Some("nginx".into()),
+        exe: Some("/usr/sbin/nginx".into()),
         srtt_us: Some(210),
         ..life(id, steps)
     };
@@ -142,14 +142,14 @@ pub fn mixed() -> Vec<Connection> {
     };
     let black_hole = Connection {
         remote: address("203.0.113.9:443"),
-        comm: Some("worker".to_owned()),
+        comm: Some("worker".into()),
         pid: Some(31),
         srtt_us: None,
         ..life(1, &[(SynSent, 3_100_000)])
     };
     let leaked = Connection {
         remote: address("[2001:db8:85a3::8a2e:370:7334]:5432"),
-        comm: Some("python3".to_owned()),
+        comm: Some("python3".into()),
         pid: Some(31_337),
         ..life(8, &[(SynSent, 740_000_100), (Established, 740_000_000), (CloseWait, 720_000_000)])
     };
@@ -221,7 +221,7 @@ pub fn segment(conn: u64, us: u64, direction: Direction, letters: &str, seq: u32
         conn: ConnId(conn),
         at: ago(us),
         direction,
-        flags: letters.to_owned(),
+        flags: letters.into(),
         seq,
         ack: letters.contains('A').then_some(1),
         payload_bytes: 0,

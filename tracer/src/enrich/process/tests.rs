@@ -46,7 +46,7 @@ impl World {
         fs::metadata(directory).unwrap().ino()
     }
 
-    fn exe(&mut self, pid: u32, second: u64) -> Option<String> {
+    fn exe(&mut self, pid: u32, second: u64) -> Option<Arc<str>> {
         self.table.facts(pid, 0, at(second)).exe.clone()
     }
 }
@@ -55,8 +55,8 @@ fn at(seconds: u64) -> Timestamp {
     Timestamp(seconds * 1_000_000_000)
 }
 
-fn some(text: &str) -> Option<String> {
-    Some(text.to_owned())
+fn some(text: &str) -> Option<Arc<str>> {
+    Some(text.into())
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_running_process_is_told_from_proc() {
         *facts,
         ProcessFacts {
             exe: some("/usr/sbin/nginx"),
-            cgroup: Some(format!("/system.slice/docker-{ID}.scope")),
+            cgroup: Some(format!("/system.slice/docker-{ID}.scope").into()),
             container: some(ID),
         }
     );
@@ -81,7 +81,7 @@ fn a_process_that_is_gone_is_told_from_its_exec_and_its_events_cgroup() {
     w.table.observe_exec(7, "/usr/bin/curl");
     let facts = w.table.facts(7, id, at(1));
     assert_eq!(facts.exe, some("/usr/bin/curl"));
-    assert_eq!(facts.cgroup, Some(format!("/docker/{ID}")));
+    assert_eq!(facts.cgroup, Some(format!("/docker/{ID}").into()));
     assert_eq!(facts.container, some(ID));
 }
 
@@ -193,5 +193,5 @@ fn this_process_is_told_as_the_system_tells_it() {
         return;
     }
     let facts = ProcessTable::new(None).facts(std::process::id(), 0, at(1));
-    assert_eq!(facts.exe, Some(std::env::current_exe().unwrap().to_string_lossy().into_owned()));
+    assert_eq!(facts.exe, Some(std::env::current_exe().unwrap().to_string_lossy().into()));
 }

@@ -33,12 +33,12 @@ fn keep_alive_exchanges_are_numbered() {
 fn the_first_exchange_does_not_reuse_the_connection_and_later_ones_do() {
     let mut wire = Wire::new();
     wire.client(&get("/1")).server(OK).client(&get("/2")).server(OK);
-    let reused: Vec<_> = wire.told.iter().map(|e| e.reused_connection).collect();
+    let reused: Vec<_> = wire.told.done.iter().map(|e| e.reused_connection).collect();
     assert_eq!(reused, [Some(false), Some(true)]);
 
     let mut wire = Wire::in_the_middle();
     wire.client(&get("/1")).server(OK).client(&get("/2")).server(OK);
-    let reused: Vec<_> = wire.told.iter().map(|e| e.reused_connection).collect();
+    let reused: Vec<_> = wire.told.done.iter().map(|e| e.reused_connection).collect();
     assert_eq!(reused, [None, Some(true)]);
 }
 
@@ -48,7 +48,7 @@ fn times_are_those_of_the_first_and_last_bytes() {
     wire.client("POST / HTTP/1.1\r\nContent-").client("Length: 3\r\n\r\na").client("bc");
     wire.server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").server("o").server("k");
     let start = wire.now.0 - 5 * STEP_NS;
-    let exchange = &wire.told[0];
+    let exchange = &wire.told.done[0];
     let times = |m: &Option<Message>| {
         m.as_ref().map(|m| (m.first_at.0 - start, m.last_at.0 - start)).unwrap()
     };
@@ -116,7 +116,7 @@ fn interim_responses_are_remembered_and_do_not_answer() {
     wire.client("POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
     wire.server("HTTP/1.1 100 Continue\r\n\r\n").client("abc");
     wire.server("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
-    assert_eq!(wire.told[0].interim.to_vec(), [100, 103]);
+    assert_eq!(wire.told.done[0].interim.to_vec(), [100, 103]);
     assert_eq!(wire.told(), ["1 POST /a 200 body 3/2"]);
 }
 
@@ -180,7 +180,7 @@ fn http_1_0_without_keep_alive_is_one_exchange_to_the_fin() {
         .fin(Received)
         .fin(Sent)
         .close();
-    assert_eq!(wire.told[0].protocol(), Some("HTTP/1.0"));
+    assert_eq!(wire.told.done[0].protocol(), Some("HTTP/1.0"));
     assert_eq!(wire.told(), ["1 GET / 200 body 0/6"]);
 }
 
@@ -188,7 +188,7 @@ fn http_1_0_without_keep_alive_is_one_exchange_to_the_fin() {
 fn the_protocol_is_the_lower_of_both_versions() {
     let mut wire = Wire::new();
     wire.client(&get("/a")).server("HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(wire.told[0].protocol(), Some("HTTP/1.0"));
+    assert_eq!(wire.told.done[0].protocol(), Some("HTTP/1.0"));
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn connect_with_2xx_makes_a_tunnel_whose_bytes_are_counted_and_not_parsed() {
     let mut wire = Wire::new();
     wire.client("CONNECT h:443 HTTP/1.1\r\nHost: h:443\r\n\r\n")
         .server("HTTP/1.1 200 Connected\r\n\r\n");
-    assert_eq!(wire.told[0].authority(), Some("h:443"));
+    assert_eq!(wire.told.done[0].authority(), Some("h:443"));
     assert_eq!(wire.told(), ["1 CONNECT h:443 200 body 0/0"]);
     wire.client(&get("/inner")).server(OK).fin(Sent).close();
     assert!(wire.told().is_empty());
@@ -266,7 +266,7 @@ fn a_request_aborted_in_its_body_is_told_incomplete() {
 fn a_request_aborted_in_its_head_is_told_as_far_as_its_lines_are_whole() {
     let mut wire = Wire::new();
     wire.client("GET /a HTTP/1.1\r\nHost: h\r\nAcc").close();
-    assert_eq!(wire.told[0].authority(), Some("h"));
+    assert_eq!(wire.told.done[0].authority(), Some("h"));
     assert_eq!(wire.told(), ["1 GET /a - body 0/- incomplete"]);
 }
 
@@ -312,7 +312,7 @@ fn folded_field_lines_are_one_value() {
     let mut wire = Wire::new();
     wire.client("GET /a HTTP/1.1\r\nX: one\r\n two\r\n\r\n")
         .server("HTTP/1.1 200 OK\r\nY: a\r\n\tb\r\nContent-Length: 0\r\n\r\n");
-    let exchange = &wire.told[0];
+    let exchange = &wire.told.done[0];
     let words = |m: &Option<Message>, name| {
         m.as_ref()
             .unwrap()
@@ -348,7 +348,7 @@ fn targets_of_all_forms_name_their_authority() {
     ] {
         let mut wire = Wire::new();
         wire.client(&format!("{start}\r\nHost: h\r\n\r\n")).close();
-        assert_eq!(wire.told[0].authority(), authority, "{start}");
+        assert_eq!(wire.told.done[0].authority(), authority, "{start}");
     }
 }
 

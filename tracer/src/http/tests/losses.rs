@@ -268,7 +268,7 @@ fn a_pipelining_client_is_never_paired_again_after_a_loss() {
     }
     wire.close();
     assert!(
-        wire.told.iter().all(|e| e.request.is_some() != e.response.is_some()),
+        wire.told.done.iter().all(|e| e.request.is_some() != e.response.is_some()),
         "{:?}",
         wire.told()
     );

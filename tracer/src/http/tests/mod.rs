@@ -6,7 +6,7 @@ mod noise;
 mod properties;
 mod records;
 
-use super::{Exchange, HttpConnection, Limits, Message, Protocol, Slice};
+use super::{Exchange, Exchanges, HttpConnection, Limits, Message, Protocol, Slice};
 use crate::tcp::Direction::{self, Received, Sent};
 use crate::time::Timestamp;
 
@@ -19,7 +19,7 @@ const STEP_NS: u64 = 1_000;
 /// A connection seen at its client: what the client sends is `Sent`.
 struct Wire {
     http: HttpConnection,
-    told: Vec<Exchange>,
+    told: Exchanges,
     now: Timestamp,
     sent: u32,
     received: u32,
@@ -48,7 +48,7 @@ impl Wire {
     fn with(http: HttpConnection) -> Self {
         Wire {
             http,
-            told: Vec::new(),
+            told: Exchanges::default(),
             now: Timestamp(1_000_000),
             sent: CLIENT_SEQ,
             received: SERVER_SEQ,
@@ -121,7 +121,7 @@ impl Wire {
 
     /// The exchanges told since the last call, in short.
     fn told(&mut self) -> Vec<String> {
-        self.told.drain(..).map(|e| brief(&e)).collect()
+        self.told.done.drain(..).map(|e| brief(&e)).collect()
     }
 }
 

@@ -51,7 +51,7 @@ fn a_head_of_a_mebibyte_is_cut_and_still_framed() {
     }
     wire.client("Content-Length: 3\r\n\r\nabc")
         .server("HTTP/1.1 431 x\r\nContent-Length: 0\r\n\r\n");
-    let exchange = wire.told.remove(0);
+    let exchange = wire.told.done.remove(0);
     let request = exchange.request.as_ref().unwrap();
     assert_eq!((exchange.authority(), request.body_bytes, request.ended), (Some("h"), 3, true));
     assert!(!exchange.complete());
@@ -95,10 +95,10 @@ fn requests_without_responses_are_bounded() {
     for _ in 0..100 {
         wire.client("GET /a HTTP/1.1\r\n\r\n");
     }
-    assert_eq!(wire.told.len(), 90);
+    assert_eq!(wire.told.done.len(), 90);
     assert_eq!(wire.http.counters().outstanding_overflows, 90);
     wire.close();
-    assert_eq!(wire.told.len(), 100);
+    assert_eq!(wire.told.done.len(), 100);
 }
 
 #[test]
@@ -109,5 +109,5 @@ fn heads_of_requests_without_responses_are_bounded_in_bytes() {
     for _ in 0..100 {
         wire.client(&request);
     }
-    assert!(wire.told.len() >= 90);
+    assert!(wire.told.done.len() >= 90);
 }

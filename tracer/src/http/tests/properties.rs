@@ -259,7 +259,7 @@ fn in_order(conversation: &Conversation) -> Vec<Timeless> {
         wire.client(&requests).server(&responses);
     }
     wire.fin(Received).fin(Sent).close();
-    wire.told.iter().map(timeless).collect()
+    wire.told.done.iter().map(timeless).collect()
 }
 
 fn request_id(exchange: &Exchange) -> Option<usize> {
@@ -320,7 +320,7 @@ proptest! {
             wire.disorderly(Received, &responses, &mut choices);
         }
         wire.fin(Received).fin(Sent).close();
-        let told: Vec<_> = wire.told.iter().map(timeless).collect();
+        let told: Vec<_> = wire.told.done.iter().map(timeless).collect();
         prop_assert_eq!(told, in_order(&conversation));
         prop_assert_eq!(wire.http.counters(), super::super::Counters::default());
     }
@@ -342,7 +342,7 @@ proptest! {
         }
         if choices.one_in(2) { wire.fin(Received); }
         wire.close();
-        check_told(&wire.told, &whole)?;
+        check_told(&wire.told.done, &whole)?;
     }
 }
 
@@ -472,7 +472,7 @@ proptest! {
         }
         let mut numbers = HashSet::new();
         wire.close();
-        prop_assert!(wire.told.iter().all(|e| numbers.insert(e.number)));
+        prop_assert!(wire.told.done.iter().all(|e| numbers.insert(e.number)));
         prop_assert_eq!(wire.http.next_deadline(), None);
         prop_assert_eq!(wire.http.buffered_bytes(), 0);
     }

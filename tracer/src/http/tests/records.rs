@@ -20,7 +20,7 @@ fn records(client: &[&str], server: &[&str]) -> Vec<record::Exchange> {
     for (request, response) in client.iter().zip(server) {
         wire.client(request).server(response);
     }
-    wire.told.iter().map(|e| e.to_record(&context(false))).collect()
+    wire.told.done.iter().map(|e| e.to_record(&context(false))).collect()
 }
 
 fn cached(fields: &str) -> Option<bool> {
@@ -56,7 +56,7 @@ fn a_record_tells_all_of_the_exchange() {
 fn secrets_are_shown_when_asked_for() {
     let mut wire = Wire::new();
     wire.client("GET /a?token=t HTTP/1.1\r\nCookie: a=b\r\n\r\n").server("HTTP/1.1 204 x\r\n\r\n");
-    let record = wire.told[0].to_record(&context(true));
+    let record = wire.told.done[0].to_record(&context(true));
     assert_eq!(record.target.as_deref(), Some("/a?token=t"));
     assert_eq!(record.request.unwrap().headers.get("cookie"), Some("a=b"));
 }
@@ -77,7 +77,7 @@ fn times_are_in_microseconds_between_the_bytes_that_bound_them() {
     let mut wire = Wire::new();
     wire.client("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na").client("b");
     wire.server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n").server("o").server("k");
-    let timing = wire.told[0].to_record(&context(false)).timing;
+    let timing = wire.told.done[0].to_record(&context(false)).timing;
     let step_us = STEP_NS / 1000;
     assert_eq!(
         (timing.send_us, timing.wait_us, timing.receive_us),
@@ -91,7 +91,7 @@ fn what_was_not_seen_to_its_end_has_no_duration() {
     wire.client("POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\na")
         .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
         .close();
-    let timing = wire.told[0].to_record(&context(false)).timing;
+    let timing = wire.told.done[0].to_record(&context(false)).timing;
     assert_eq!((timing.send_us, timing.wait_us, timing.receive_us), (None, None, None));
 }
 
@@ -135,7 +135,7 @@ fn an_unknown_half_is_null() {
     wire.server("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
         .client("GET / HTTP/1.1\r\n\r\n")
         .close();
-    let records: Vec<_> = wire.told.iter().map(|e| e.to_record(&context(false))).collect();
+    let records: Vec<_> = wire.told.done.iter().map(|e| e.to_record(&context(false))).collect();
     assert!(
         records[0].request.is_none()
             && records[0].method.is_none()

@@ -76,7 +76,7 @@ fn seen<'a>(key: &str, table: &'a Table) -> Vec<Value<'a>> {
 fn of_row<'a>(key: &str, row: &'a Row) -> SmallVec<[Value<'a>; RECENT_EXCHANGES]> {
     let connection = row.connection();
     let (local, remote) = (connection.local, connection.remote);
-    let text = |value: &'a Option<String>| value.as_deref().map(Value::Text).into_iter().collect();
+    let text = |value: Option<&'a str>| value.map(Value::Text).into_iter().collect();
     match key {
         "port" => {
             SmallVec::from_iter([local.port, remote.port].map(|port| Value::Number(port.into())))
@@ -88,10 +88,10 @@ fn of_row<'a>(key: &str, row: &'a Row) -> SmallVec<[Value<'a>; RECENT_EXCHANGES]
         "rhost" => SmallVec::from_iter([Value::Address(remote.ip)]),
         "pid" => connection.pid.map(Value::Number).into_iter().collect(),
         "netns" => connection.netns.map(Value::Number).into_iter().collect(),
-        "comm" => text(&connection.comm),
-        "exe" => text(&connection.exe),
-        "cgroup" => text(&connection.cgroup),
-        "container" => text(&connection.container),
+        "comm" => text(connection.comm.as_deref()),
+        "exe" => text(connection.exe.as_deref()),
+        "cgroup" => text(connection.cgroup.as_deref()),
+        "container" => text(connection.container.as_deref()),
         "path" => row.recent().filter_map(|exchange| path(exchange.target.as_deref()?)).collect(),
         "host_header" => {
             row.recent().filter_map(|e| e.authority.as_deref().map(Value::Text)).collect()

@@ -231,10 +231,10 @@ enum Key<'a> {
 }
 
 fn key<'a>(connection: &'a Connection, by: GroupBy, services: &FxHashSet<(u32, u16)>) -> Key<'a> {
-    let text = |text: &'a Option<String>| text.as_deref().map_or(Key::Unknown, Key::Text);
+    let text = |text: Option<&'a str>| text.map_or(Key::Unknown, Key::Text);
     match by {
-        GroupBy::Process => text(&connection.comm),
-        GroupBy::Container => text(&connection.container),
+        GroupBy::Process => text(connection.comm.as_deref()),
+        GroupBy::Container => text(connection.container.as_deref()),
         GroupBy::Remote => Key::Address(connection.remote.ip),
         GroupBy::Port => service_port(connection, services).map_or(Key::Unknown, Key::Port),
     }

@@ -321,7 +321,7 @@ mod tests {
             |(text, host, state, (a, b, port, id), [named, timed, asked, lost])| {
                 let ip: IpAddr = host.parse().unwrap();
                 let snapshot = Connection {
-                    comm: named.then(|| text.to_owned()),
+                    comm: named.then(|| text.into()),
                     pid: timed.then_some(a as u32),
                     local: SocketAddress { ip, port },
                     remote: SocketAddress { ip, port: port * 7 },

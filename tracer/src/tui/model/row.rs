@@ -196,7 +196,7 @@ impl Row {
         !self.ended() && self.since().is_some_and(|since| now.since_us(since) >= limit_us)
     }
 
-    /// Bytes this row takes, about, exchanges left out.
+    /// Bytes this row takes, about, exchanges and what its process's rows share left out.
     #[cfg(test)]
     pub(super) fn size_bytes(&self) -> usize {
         let connection = &*self.connection;
@@ -204,11 +204,6 @@ impl Row {
             + size_of::<Connection>()
             + self.passed.heap_bytes()
             + (connection.states.len() + self.later.capacity()) * size_of::<StateEntry>()
-            + [&connection.comm, &connection.exe, &connection.cgroup, &connection.container]
-                .into_iter()
-                .flatten()
-                .map(String::len)
-                .sum::<usize>()
     }
 }
 
@@ -243,7 +238,7 @@ fn patience_us(state: TcpState) -> Option<u64> {
 pub fn owner(connection: &Connection) -> Option<String> {
     match (&connection.comm, connection.pid) {
         (Some(comm), Some(pid)) => Some(format!("{comm}[{pid}]")),
-        (Some(comm), None) => Some(comm.clone()),
+        (Some(comm), None) => Some(comm.to_string()),
         (None, Some(pid)) => Some(format!("[{pid}]")),
         (None, None) => None,
     }

@@ -176,7 +176,7 @@ fn both_ends_of_a_connection_make_one_ladder() {
         peer: Some(client.id),
         local: client.remote,
         remote: client.local,
-        comm: Some("nginx".to_owned()),
+        comm: Some("nginx".into()),
         pid: Some(455),
         states: crate::tui::fixture::states(&life),
         ..crate::tui::fixture::connection(22)

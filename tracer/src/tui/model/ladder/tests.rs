@@ -25,7 +25,7 @@ fn both_ends() -> Model {
         id: ConnId(2),
         endpoint: Some(Endpoint::Server),
         peer: Some(ConnId(1)),
-        comm: Some("nginx".to_owned()),
+        comm: Some("nginx".into()),
         local: client.remote,
         remote: client.local,
         states: states(&[
@@ -124,7 +124,7 @@ fn a_connection_of_which_no_time_is_known_has_no_ladder() {
 fn a_name_that_both_ends_share_is_not_used() {
     let mut model = both_ends();
     let row = model.table.row(ConnId(2)).unwrap();
-    let server = Connection { comm: Some("curl".to_owned()), ..row.connection().clone() };
+    let server = Connection { comm: Some("curl".into()), ..row.connection().clone() };
     model.offer(vec![Update::Connection(Arc::new(server))]);
     assert!(told(&model, 1)[0].ends_with("the server learns: the client can send"));
 }
