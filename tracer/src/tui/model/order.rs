@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::row::Row;
-use crate::record::{ConnId, Connection, SocketAddress};
+use crate::record::{ConnId, SocketAddress};
 use crate::tcp::TcpState;
 
 /// A column of the table, in the order in which they stand.
@@ -138,31 +138,73 @@ fn by_column(column: Column, a: &Row, b: &Row) -> Ordering {
     }
 }
 
-/// The begin of what a row sorts by, in two numbers that order as [`by_column`] does: a sort of all rows goes through these,
-/// one place in memory behind the other, and asks the rows only where that does not decide.
-#[derive(Clone, Copy)]
-struct Key {
-    numbers: (u128, u64),
-    /// Whether equal numbers mean that the rows sort as equal.
-    is_whole: bool,
+/// What a row sorts by as numbers that order as [`by_column`] does: a sort of all rows goes through these, one place
+/// in memory behind the other, and does not ask the rows again.
+type Key = (u64, u64, u32);
+
+/// Texts as numbers: of their first appearance at first, of their order in the end.
+#[derive(Default)]
+struct Texts<'a> {
+    numbers: FxHashMap<&'a str, u64>,
 }
 
-fn sort_key(column: Column, row: &Row) -> Key {
+impl<'a> Texts<'a> {
+    /// 0 for no text.
+    fn number(&mut self, text: Option<&'a str>) -> u64 {
+        let next = self.numbers.len() as u64 + 1;
+        text.map_or(0, |text| *self.numbers.entry(text).or_insert(next))
+    }
+
+    /// For each number the one that orders as its text does.
+    fn ranks(&self) -> Vec<u64> {
+        let mut texts: Vec<(&str, u64)> =
+            self.numbers.iter().map(|(text, n)| (*text, *n)).collect();
+        texts.sort_unstable();
+        let mut ranks = vec![0; texts.len() + 1];
+        for ((_, number), rank) in texts.into_iter().zip(1..) {
+            ranks[number as usize] = rank;
+        }
+        ranks
+    }
+}
+
+/// The shown rows with what they sort by, into `keyed`.
+fn key_all(rows: &FxHashMap<ConnId, Row>, column: Column, keyed: &mut Vec<(Key, ConnId)>) {
+    let mut texts = Texts::default();
+    let shown = rows.iter().filter(|(_, row)| row.shown);
+    keyed.clear();
+    keyed.extend(shown.map(|(id, row)| (sort_key(column, row, &mut texts), *id)));
+    let ranks = texts.ranks();
+    for (key, _) in keyed {
+        match column {
+            Column::Owner => key.0 = ranks[key.0 as usize],
+            Column::LastRequest => key.1 = ranks[key.1 as usize],
+            _ => return,
+        }
+    }
+}
+
+fn sort_key<'a>(column: Column, row: &'a Row, texts: &mut Texts<'a>) -> Key {
     let connection = row.connection();
-    let whole = |number: u64| Key { numbers: (number.into(), 0), is_whole: true };
-    let optional = |number: Option<u64>| Key {
-        numbers: (number.map_or(0, |number| u128::from(number) + 1), 0),
-        is_whole: true,
-    };
+    let whole = |number: u64| (number, 0, 0);
+    let optional = |number: Option<u64>| (u64::from(number.is_some()), number.unwrap_or(0), 0);
     match column {
         Column::State => whole(life_rank(row.state()) as u64),
         // The younger first.
         Column::Age => whole(row.since().map_or(u64::MAX, |since| u64::MAX - 1 - since.0)),
-        Column::Owner => owner_key(connection),
+        Column::Owner => {
+            let pid = connection.pid.map_or(0, |pid| u64::from(pid) + 1);
+            (texts.number(connection.comm.as_deref()), pid, 0)
+        }
         Column::Local => address_key(connection.local),
         Column::Remote => address_key(connection.remote),
         Column::Requests => whole(row.exchanges()),
-        Column::LastRequest => request_key(last_request(row)),
+        Column::LastRequest => match last_request(row) {
+            None => whole(0),
+            Some((status, target)) => {
+                (status.map_or(1, |status| u64::from(status) + 2), texts.number(target), 0)
+            }
+        },
         Column::Wait => optional(wait_us(row)),
         Column::Rtt => optional(connection.srtt_us),
         Column::Verdict => {
@@ -173,36 +215,16 @@ fn sort_key(column: Column, row: &Row) -> Key {
     }
 }
 
-fn owner_key(connection: &Connection) -> Key {
-    // The kernel's names have 15 bytes at most (TASK_COMM_LEN).
-    let comm = connection.comm.as_deref().unwrap_or_default();
-    let is_whole = !comm.is_empty() && comm.len() < 16;
-    let pid = connection.pid.filter(|_| is_whole).map_or(0, |pid| u64::from(pid) + 1);
-    Key { numbers: (first_bytes(comm, 16), pid), is_whole }
-}
-
 fn address_key(address: SocketAddress) -> Key {
-    let numbers = match address.ip {
-        IpAddr::V4(ip) => (u128::from(ip.to_bits()), u64::from(address.port)),
+    let port = u32::from(address.port);
+    match address.ip {
+        IpAddr::V4(ip) => (0, ip.to_bits().into(), port),
+        // Behind all of IPv4: the bits move down by one to make room.
         IpAddr::V6(ip) => {
             let bits = ip.to_bits();
-            (1 << 127 | bits >> 1, (bits as u64 & 1) << 16 | u64::from(address.port))
+            (1 + (bits >> 65) as u64, (bits >> 1) as u64, (bits as u32 & 1) << 16 | port)
         }
-    };
-    Key { numbers, is_whole: true }
-}
-
-fn request_key(request: Option<(Option<u16>, Option<&str>)>) -> Key {
-    let Some((status, target)) = request else { return Key { numbers: (0, 0), is_whole: true } };
-    let status = status.map_or(0, |status| u128::from(status) + 1);
-    let numbers = (1 << 127 | status << 104 | first_bytes(target.unwrap_or_default(), 13), 0);
-    Key { numbers, is_whole: false }
-}
-
-/// The first bytes of a text as a number that orders as they do.
-fn first_bytes(text: &str, count: usize) -> u128 {
-    (0..count)
-        .fold(0, |sum, at| sum << 8 | u128::from(text.as_bytes().get(at).copied().unwrap_or(0)))
+    }
 }
 
 /// Position in a connection's life.
@@ -227,8 +249,9 @@ fn verdict_rank(row: &Row) -> (bool, bool, bool, u8) {
 #[derive(Debug, Default)]
 pub(super) struct Order {
     ids: Vec<ConnId>,
-    /// Reused from frame to frame.
+    /// Reused from frame to frame, and from sort to sort.
     spare: Vec<ConnId>,
+    keyed: Vec<(Key, ConnId)>,
 }
 
 impl Order {
@@ -238,19 +261,18 @@ impl Order {
 
     /// Sorts all that is shown: after the sort column, the filter or everything has changed.
     pub(super) fn rebuild(&mut self, rows: &FxHashMap<ConnId, Row>, sort: Sort) {
-        let shown = rows.iter().filter(|(_, row)| row.shown);
-        let mut shown: Vec<(Key, ConnId, &Row)> =
-            shown.map(|(id, row)| (sort_key(sort.column, row), *id, row)).collect();
-        shown.sort_unstable_by(|(key, id, row), (other_key, other_id, other)| {
-            let by_key = key.numbers.cmp(&other_key.numbers);
-            let by_key = if sort.descending { by_key.reverse() } else { by_key };
-            by_key.then_with(|| match key.is_whole && other_key.is_whole {
-                true => other_id.cmp(id),
-                false => sort.compare(row, other),
-            })
-        });
+        let shown = &mut self.keyed;
+        key_all(rows, sort.column, shown);
+        // Equal ones: the younger connection first.
+        if sort.descending {
+            shown.sort_unstable_by(|a, b| b.cmp(a));
+        } else {
+            shown.sort_unstable_by(|(key, id), (other, other_id)| {
+                key.cmp(other).then_with(|| other_id.cmp(id))
+            });
+        }
         self.ids.clear();
-        self.ids.extend(shown.iter().map(|(_, id, _)| *id));
+        self.ids.extend(shown.iter().map(|(_, id)| *id));
     }
 
     /// Puts `changed` (new, changed or gone) where they belong now; all others must be as they were.
@@ -303,6 +325,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::record::Connection;
     use crate::tui::fixture::{connection, exchange, states};
 
     /// Rows that differ in everything that is sorted by, in few values each so that many are equal.
@@ -365,8 +388,7 @@ mod tests {
 
     #[test]
     fn an_address_sorts_by_all_of_its_bits_and_then_by_its_port() {
-        let key =
-            |ip: &str, port| address_key(SocketAddress { ip: ip.parse().unwrap(), port }).numbers;
+        let key = |ip: &str, port| address_key(SocketAddress { ip: ip.parse().unwrap(), port });
         let ascending = [
             key("10.0.0.1", 9),
             key("10.0.0.2", 1),

@@ -24,6 +24,9 @@ pub struct Row {
     connection: Arc<Connection>,
     /// State changes that are newer than the snapshot.
     later: Vec<StateEntry>,
+    /// The last of all states, here too: passes over all rows ask for it, and the snapshot's are two steps through
+    /// memory away.
+    now_in: StateEntry,
     passed: Kept,
     recent: VecDeque<Box<Exchange>>,
     exchanges: u64,
@@ -39,6 +42,7 @@ impl Row {
     pub fn new(connection: Arc<Connection>) -> Row {
         let exchanges = connection.exchanges;
         Row {
+            now_in: last_state(&connection, &[]),
             connection,
             later: Vec::new(),
             passed: Kept::default(),
@@ -70,6 +74,7 @@ impl Row {
         self.exchanges = self.exchanges.max(connection.exchanges);
         let newest = connection.states.iter().rev().find_map(|entry| entry.at);
         self.later.retain(|entry| entry.at > newest);
+        self.now_in = last_state(&connection, &self.later);
         self.connection = connection;
     }
 
@@ -77,7 +82,8 @@ impl Row {
     pub(super) fn change(&mut self, transition: &Transition) {
         let newest = self.states().rev().find_map(|entry| entry.at);
         if newest.is_none_or(|newest| newest <= transition.at) && self.state() != transition.to {
-            self.later.push(StateEntry { state: transition.to, at: Some(transition.at) });
+            self.now_in = StateEntry { state: transition.to, at: Some(transition.at) };
+            self.later.push(self.now_in);
         }
     }
 
@@ -109,13 +115,13 @@ impl Row {
     /// The state it is in; `CLOSE` where nothing was told.
     #[must_use]
     pub fn state(&self) -> TcpState {
-        self.states().next_back().map_or(TcpState::Close, |entry| entry.state)
+        self.now_in.state
     }
 
     /// When it entered its state; `None` where that was before the tracer.
     #[must_use]
     pub fn since(&self) -> Option<Timestamp> {
-        self.states().next_back().and_then(|entry| entry.at)
+        self.now_in.at
     }
 
     /// Whether its last kernel object is done with.
@@ -231,6 +237,11 @@ fn patience_us(state: TcpState) -> Option<u64> {
         TcpState::FinWait2 => Some(90 * SECOND_US),
         TcpState::Established | TcpState::TimeWait | TcpState::Close | TcpState::Listen => None,
     }
+}
+
+fn last_state(snapshot: &Connection, later: &[StateEntry]) -> StateEntry {
+    let last = later.last().or_else(|| snapshot.states.last());
+    last.copied().unwrap_or(StateEntry { state: TcpState::Close, at: None })
 }
 
 /// `comm[pid]` of a connection, as far as it is known; not yet cleaned for a terminal.
