@@ -7,6 +7,7 @@ use std::process::{Command, ExitCode};
 use support::counting::{Counting, live_bytes};
 use support::drive::{self, Driver};
 use support::traffic::{Load, Until};
+use tracer::engine::TellChanged;
 
 /// Connection ends of each kind, unless asked otherwise.
 const ENDS: usize = 100_000;
@@ -37,7 +38,7 @@ fn resident_bytes() -> usize {
 fn count((name, load): Kind, ends: usize) {
     let load = load(ends);
     let (live, resident) = (live_bytes(), resident_bytes());
-    let mut driver = Driver::new(false);
+    let mut driver = Driver::new(TellChanged::Never);
     drive::in_parts(&mut driver, &load);
     assert_eq!((driver.engine.tracked(), driver.malformed), (ends, 0), "{name}: ends tracked");
     let live = live_bytes() - live;

@@ -14,7 +14,7 @@ use ratatui::layout::Rect;
 use support::counting::{Counting, live_bytes};
 use support::drive::{self, ANCHOR, Driver};
 use support::traffic::{Load, Until};
-use tracer::engine::Output;
+use tracer::engine::{Output, TellChanged};
 use tracer::filter::{Filter, States, Subject};
 use tracer::record::{ConnId, Connection, Exchange};
 use tracer::tcp::TcpState;
@@ -95,7 +95,7 @@ fn updates_of(outputs: Vec<Output>) -> impl Iterator<Item = Update> {
 
 /// Standing connection ends without HTTP, as they were told last.
 fn idle() -> Vec<Arc<Connection>> {
-    let mut driver = Driver::new(false);
+    let mut driver = Driver::new(TellChanged::Never);
     drive::in_parts(&mut driver, &Load { until: Until::Open, ..Load::states(ENDS / 2) });
     let connections = driver.engine.connections().into_iter();
     let renumbered = connections.map(|connection| {
@@ -110,7 +110,9 @@ fn changes() -> (Vec<Update>, Timestamp) {
     let wanted = FRAMES * CHANGES_PER_S / FRAMES_PER_S;
     let tape = Load { until: Until::TimeWait, ..Load::churn(wanted / 24) }.tape();
     let mut updates = Vec::new();
-    drive::straight(&mut Driver::new(true), &tape, |outputs| updates.extend(updates_of(outputs)));
+    drive::straight(&mut Driver::new(TellChanged::Together), &tape, |outputs| {
+        updates.extend(updates_of(outputs))
+    });
     assert!(updates.len() >= wanted, "{} changes of {wanted}", updates.len());
     (updates, ANCHOR.at(tape.last_ns()))
 }

@@ -47,11 +47,25 @@ pub struct Engine {
     waiting: FxHashSet<Key>,
     exchanges: http::Exchanges,
     show_secrets: bool,
-    tell_changed: bool,
+    tell_changed: TellChanged,
+    /// Connections that have changed since the last drain, where that is told together.
+    changed: FxHashSet<Key>,
     /// What hit a bound in the HTTP engine, of connections that are over.
     http_counters: http::Counters,
     /// Payload of connections that are not tracked.
     unattributed_payloads: u64,
+}
+
+/// Whether and when [`Output::Changed`] is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TellChanged {
+    /// Never.
+    #[default]
+    Never,
+    /// At each change: who judges each record by its connection needs that as it is then.
+    AtOnce,
+    /// When a connection opens, and then once for all that has changed up to a drain: who draws sees no more than that.
+    Together,
 }
 
 /// How an engine is to behave.
@@ -62,7 +76,7 @@ pub struct EngineOptions {
     /// SYN, FIN and RST are seen as packets.
     pub sees_segments: bool,
     /// Say [`Output::Changed`].
-    pub tell_changed: bool,
+    pub tell_changed: TellChanged,
     /// Leave secrets as they are.
     pub show_secrets: bool,
 }
@@ -81,6 +95,7 @@ impl Engine {
             exchanges: http::Exchanges::default(),
             show_secrets: options.show_secrets,
             tell_changed: options.tell_changed,
+            changed: FxHashSet::default(),
             http_counters: http::Counters::default(),
             unattributed_payloads: 0,
         }
@@ -265,6 +280,9 @@ impl Engine {
 
     /// Adds what was found out since the last call to `out`, in order.
     pub fn drain_into(&mut self, out: &mut Vec<Output>) {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.drain().for_each(|id| self.push_changed(id));
+        self.changed = changed;
         out.append(&mut self.outputs);
     }
 
@@ -313,6 +331,9 @@ impl Engine {
 
     fn tell(&mut self, change: Change) {
         match change {
+            Change::Opened(id) if self.tell_changed == TellChanged::Together => {
+                self.push_changed(id);
+            }
             Change::Opened(id) | Change::Paired(id) => self.tell_changed(id),
             Change::Transition(id, transition) => {
                 let (at, to) = (transition.at, transition.to);
@@ -329,7 +350,8 @@ impl Engine {
             Change::Owned { conn, pid, cgroup_id } => {
                 self.owned.push(Owned { conn, pid, cgroup_id });
             }
-            Change::Closed(_, connection) => {
+            Change::Closed(id, connection) => {
+                self.changed.remove(&id);
                 let record = Arc::new(connection_record(&connection));
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
@@ -337,9 +359,15 @@ impl Engine {
     }
 
     fn tell_changed(&mut self, id: Key) {
-        if self.tell_changed
-            && let Some(connection) = self.tracker.get(id)
-        {
+        match self.tell_changed {
+            TellChanged::Never => {}
+            TellChanged::AtOnce => self.push_changed(id),
+            TellChanged::Together => _ = self.changed.insert(id),
+        }
+    }
+
+    fn push_changed(&mut self, id: Key) {
+        if let Some(connection) = self.tracker.get(id) {
             self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
         }
     }
@@ -395,5 +423,60 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
         exchanges: c.exchanges,
         lost_events: c.lost_events(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracer_common::Hook;
+
+    use super::*;
+    use crate::event::{Counters, State, Task, Tuple};
+    use crate::record::SocketAddress;
+
+    /// What an engine says of a client's connection up to ESTABLISHED, in short.
+    fn said(tell_changed: TellChanged) -> Vec<String> {
+        let mut engine = Engine::new(EngineOptions { tell_changed, ..EngineOptions::default() });
+        let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
+        let tuple = Tuple { netns: 1, local: address(40_000), remote: address(80) };
+        let steps =
+            [(TcpState::Close, TcpState::SynSent), (TcpState::SynSent, TcpState::Established)];
+        for ((from, to), at) in steps.into_iter().zip(1..) {
+            let state = State {
+                tuple,
+                skaddr: 8,
+                from,
+                to,
+                task: Task { pid: 7, tid: 7, cgroup_id: 5, comm: [b'x'; 16] },
+                errno: 0,
+                fin_received: false,
+                orphan: false,
+                counters: Counters::default(),
+            };
+            let body = Body::State(state);
+            let (at, cookie) = (Timestamp(at), Some(3));
+            engine.apply(&Event { at, cookie, socket_lost: 0, hook: Hook::State, body });
+            for owned in engine.take_owned() {
+                engine.set_facts(owned.conn, Arc::default());
+            }
+        }
+        let mut outputs = Vec::new();
+        engine.drain_into(&mut outputs);
+        let brief = |output: &Output| match output {
+            Output::Record(Record::Transition(transition)) => format!("to {:?}", transition.to),
+            Output::Record(record) => format!("{record:?}"),
+            Output::Changed(connection) => format!("now {} states", connection.states.len()),
+        };
+        outputs.iter().map(brief).collect()
+    }
+
+    #[test]
+    fn changes_are_told_at_once_or_together_or_never() {
+        assert_eq!(said(TellChanged::Never), ["to SynSent", "to Established"]);
+        let together = ["now 1 states", "to SynSent", "to Established", "now 2 states"];
+        assert_eq!(said(TellChanged::Together), together);
+        let at_once = said(TellChanged::AtOnce);
+        assert!(at_once.len() > together.len());
+        assert_eq!(at_once.last().map(String::as_str), Some("now 2 states"));
     }
 }

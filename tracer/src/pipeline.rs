@@ -11,7 +11,7 @@ use tracer_common::Hook;
 
 use crate::conn::{self, Census, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
-use crate::engine::{Engine, EngineOptions, Output};
+use crate::engine::{Engine, EngineOptions, Output, TellChanged};
 use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
@@ -49,7 +49,7 @@ pub struct Options {
     /// Leave secrets as they are.
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
-    pub tell_changed: bool,
+    pub tell_changed: TellChanged,
 }
 
 /// What the run saw and lost so far.

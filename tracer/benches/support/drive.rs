@@ -2,7 +2,7 @@
 
 use tracer::conn::Limits;
 use tracer::decode::decode;
-use tracer::engine::{Engine, EngineOptions, Output};
+use tracer::engine::{Engine, EngineOptions, Output, TellChanged};
 use tracer::ring::{Merger, SETTLE_NS, Source};
 use tracer::time::{TimeAnchor, Timestamp};
 
@@ -31,7 +31,7 @@ pub struct Driver {
 impl Driver {
     /// A driver of an engine that has seen the whole host at its start.
     #[must_use]
-    pub fn new(tell_changed: bool) -> Driver {
+    pub fn new(tell_changed: TellChanged) -> Driver {
         let mut engine = Engine::new(EngineOptions {
             limits: Limits::default(),
             sees_segments: true,

@@ -7,6 +7,7 @@ use super::sinks::{Form, Lines};
 use super::trace::{self, Sink, Until};
 use super::view::View;
 use super::{logging, view};
+use crate::engine::TellChanged;
 use crate::filter::Filter;
 
 pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<()> {
@@ -20,7 +21,7 @@ pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<(
 /// A sink that shows what happens, and whether it wants to hear of connections as they change.
 pub(super) struct Shown {
     pub sink: Box<dyn Sink>,
-    pub tell_changed: bool,
+    pub tell_changed: TellChanged,
 }
 
 /// The live view where stdout is a terminal and nothing else was asked for, else lines.
@@ -37,17 +38,21 @@ pub(super) fn open(
     };
     let Some(form) = form else {
         view::take_log(level)?;
-        return Ok(Shown { sink: Box::new(View::open(&filter)?), tell_changed: true });
+        return Ok(Shown {
+            sink: Box::new(View::open(&filter)?),
+            tell_changed: TellChanged::Together,
+        });
     };
     logging::to_stderr(level);
     // A plain line names owner and ends, a filter asks about them: both need the connection as it is now.
-    let tell_changed = form == Form::Plain || !filter.is_all();
+    let asks = form == Form::Plain || !filter.is_all();
+    let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
     Ok(Shown { sink: Box::new(Lines::new(form, filter)), tell_changed })
 }
 
 impl TraceArgs {
     /// The pipeline's options.
-    pub(super) fn options(&self, tell_changed: bool) -> crate::pipeline::Options {
+    pub(super) fn options(&self, tell_changed: TellChanged) -> crate::pipeline::Options {
         let mut rings = crate::load::RingSizes::default();
         rings.events_kib = self.rings.event_ring_kib.unwrap_or(rings.events_kib);
         rings.payloads_kib = self.rings.payload_ring_kib.unwrap_or(rings.payloads_kib);

@@ -4,6 +4,7 @@ use std::hint::black_box;
 
 use tracer::conn::{Limits, Tracker};
 use tracer::decode::decode;
+use tracer::engine::TellChanged;
 use tracer::event::Event;
 use tracer::time::Timestamp;
 use tracer_common::Kind;
@@ -86,7 +87,7 @@ fn merged(driver: &mut Driver, tape: &Tape, each: Outputs<'_>) {
 fn engine(load: Load, drive: Drive) -> Prepared {
     let tape: &'static Tape = Box::leak(Box::new(load.tape()));
     let mut told = Told::default();
-    let mut driver = Driver::new(false);
+    let mut driver = Driver::new(TellChanged::Never);
     drive(&mut driver, tape, &mut |outputs| told.take(outputs));
     told.check(&load, &driver);
     let connections = (load.connections, "connection");
@@ -100,7 +101,7 @@ fn engine(load: Load, drive: Drive) -> Prepared {
     Prepared {
         amounts,
         ready: Box::new(move || {
-            let mut driver = Driver::new(false);
+            let mut driver = Driver::new(TellChanged::Never);
             Box::new(move || {
                 drive(&mut driver, tape, &mut |outputs| drop(black_box(outputs)));
                 Box::new(driver)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use tracer::engine::Output;
+use tracer::engine::{Output, TellChanged};
 use tracer::filter::{Filter, Selector};
 use tracer::plain;
 use tracer::record::{Host, Record, SCHEMA_VERSION};
@@ -65,7 +65,7 @@ const FILTER_TEXT: &str = "port:8080 host:127.0.0.0/8 (status:5xx or path:/index
 fn records(connections: usize) -> &'static [Record] {
     let mut records = Vec::new();
     let tape = Load::churn(connections).tape();
-    drive::straight(&mut Driver::new(false), &tape, |outputs| {
+    drive::straight(&mut Driver::new(TellChanged::Never), &tape, |outputs| {
         records.extend(outputs.into_iter().filter_map(|output| match output {
             Output::Record(record) => Some(record),
             Output::Changed(_) => None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::layout::Rect;
-use tracer::engine::Output;
+use tracer::engine::{Output, TellChanged};
 use tracer::record::{ConnId, Connection};
 use tracer::time::Timestamp;
 use tracer::tui::model::Model;
@@ -46,7 +46,7 @@ const FIRST_IDLE: u64 = 1_000_000;
 /// `ends` standing connection ends, as they were told last.
 fn idle(ends: usize) -> Vec<Arc<Connection>> {
     let load = Load { until: Until::Open, ..Load::churn(ends / 2) };
-    let mut driver = Driver::new(false);
+    let mut driver = Driver::new(TellChanged::Never);
     drive::in_parts(&mut driver, &load);
     let connections = driver.engine.connections();
     assert_eq!(connections.len(), ends, "connection ends that stand");
@@ -62,7 +62,7 @@ fn changes() -> (Vec<Update>, Timestamp) {
     let mut updates = Vec::new();
     let load = Load { until: Until::TimeWait, ..Load::churn(CHANGES / 24) };
     let tape = load.tape();
-    drive::straight(&mut Driver::new(true), &tape, |outputs| {
+    drive::straight(&mut Driver::new(TellChanged::Together), &tape, |outputs| {
         updates.extend(outputs.into_iter().map(|output| match output {
             Output::Record(record) => Update::Record(record),
             Output::Changed(connection) => Update::Connection(connection),
