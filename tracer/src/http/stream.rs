@@ -155,6 +155,9 @@ impl Stream {
             };
         }
         if self.is_ended() {
+            // What came early from behind the end never has its turn.
+            self.held.clear();
+            self.held_bytes = 0;
             return Next::End;
         }
         if let Some(seen) = self.seen.first().filter(|s| s.start <= self.next) {
@@ -330,5 +333,17 @@ mod tests {
         assert_eq!(offer(&mut stream, &slice(0, b"abc")), "abc");
         assert!(matches!(stream.look(), Next::End));
         assert_eq!(offer(&mut stream, &slice(3, b"d")), "");
+    }
+
+    #[test]
+    fn what_came_early_from_behind_the_end_is_not_held_any_longer() {
+        let mut stream = Stream::default();
+        stream.begin(0);
+        assert_eq!(offer(&mut stream, &slice(9, b"behind")), "");
+        stream.end_at(3, Timestamp(5));
+        assert_eq!(offer(&mut stream, &slice(0, b"abc")), "abc");
+        assert!(matches!(stream.look(), Next::End));
+        assert_eq!(stream.held_bytes(), 0);
+        assert!(!stream.is_blocked());
     }
 }

@@ -339,6 +339,16 @@ fn a_fin_behind_a_hole_ends_the_stream_when_the_wait_is_over() {
     assert_eq!(wire.told(), ["1 GET /a 200 body 0/2 missing 3 incomplete"]);
 }
 
+/// A sender that goes on behind its own FIN, with the hole before the FIN given up for want of room.
+#[test]
+fn bytes_from_behind_the_end_do_not_keep_the_connection_busy() {
+    let mut wire = Wire::with_limits(Limits { max_held_bytes: 1_000, ..Limits::default() });
+    wire.lose(Sent, 10).fin(Sent).lose(Sent, 10);
+    let beyond = "x".repeat(600);
+    wire.client(&beyond).client(&beyond);
+    assert_eq!(wire.http.buffered_bytes(), 0);
+}
+
 #[test]
 fn what_is_held_behind_a_hole_is_bounded() {
     let limits = Limits { max_held_bytes: 10_000, ..Limits::default() };
