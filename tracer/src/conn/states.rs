@@ -96,9 +96,11 @@ impl Tracker {
         Some(id)
     }
 
-    /// A child whose request socket is not known: older than the tracer at its start, unless its SYN was seen.
+    /// A child whose request socket is not known: older than the tracer at its start, unless its SYN was seen. Where no
+    /// SYN can be, the child is the first that is seen of any connection, of a new one too.
     fn open_child(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
-        if self.is_start(at) && !self.pending_syns.contains_key(&tuple) {
+        let has_syn = !self.sees_segments || self.pending_syns.contains_key(&tuple);
+        if self.is_dumping() || self.is_start(at) && !has_syn {
             return self.open_older(tuple, Some(Endpoint::Server), TcpState::SynRecv, at);
         }
         self.open_server(tuple, at)

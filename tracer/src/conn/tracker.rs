@@ -247,6 +247,11 @@ impl Tracker {
         at < self.start_until
     }
 
+    /// Whether the dump is not merged yet, or could not be whole.
+    pub(super) fn is_dumping(&self) -> bool {
+        self.start_until == Timestamp(u64::MAX)
+    }
+
     /// A step of this connection must have happened that was not seen: lost, unless it may be from before the hooks.
     pub(super) fn miss_step(&mut self, id: Key, at: Timestamp) {
         let is_start = self.is_start(at);

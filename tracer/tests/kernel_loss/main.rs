@@ -220,6 +220,9 @@ fn states_alone() -> Result<(), String> {
                     && host.hooks["timers"].starts_with("off (not asked for); lost without it:");
             }
             Line::Connection(life) if life.netns == Some(namespace.inode()) => {
+                if life.older_than_tracer {
+                    return Err(format!("is not older: {}", output.text));
+                }
                 *lives.entry(life.path()).or_default() += 1;
             }
             Line::Segment(_) | Line::Exchange(_) | Line::Loss(_) => {

@@ -267,6 +267,18 @@ fn a_step_is_lost_also_at_the_start_where_those_before_it_were_seen() {
 }
 
 #[test]
+fn where_no_segments_are_seen_a_child_at_the_start_is_new() {
+    let tracker = Tracker::new(Limits::default(), false);
+    let mut script = Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
+    script.tracker.merge_snapshot(Vec::new(), script.at().plus_ns(1_000_000));
+    script.state(SERVER, client_tuple(), Listen, SynRecv);
+    script.state(SERVER, client_tuple(), SynRecv, Established);
+    let child = script.end(ConnId(1));
+    assert!(!child.older);
+    assert!(child.opened_at().is_some());
+}
+
+#[test]
 fn a_child_whose_syn_was_seen_is_new_at_the_start_too() {
     let mut script = beginning();
     script.tracker.merge_snapshot(Vec::new(), script.at().plus_ns(1_000_000));
