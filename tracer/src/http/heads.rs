@@ -10,7 +10,8 @@ use super::head::{self, Head, Parsed};
 
 /// A power of two: the hash chooses one of them.
 const SLOTS: usize = 256;
-/// A longer head is parsed each time. With [`SLOTS`] it bounds what is kept to a few hundred kilobytes.
+/// A longer head is parsed each time. With [`SLOTS`] it bounds what is kept: half a megabyte of heads, and about as much
+/// again for their fields and for what may be shown of these.
 const MAX_HEAD_BYTES: usize = 2048;
 
 /// The heads of all connections of one engine. What is not in it is parsed: it changes no result.
