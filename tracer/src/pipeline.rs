@@ -34,8 +34,13 @@ const RECONCILE_AFTER_NS: u64 = 2_000_000_000;
 const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// How often the kernel is asked for runs of hooks that it left out, nanoseconds.
 const MISSED_RUNS_EVERY_NS: u64 = 1_000_000_000;
-/// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds.
-const ORPHANS_EVERY_NS: u64 = 1_000_000_000;
+/// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds. Younger ones are left alone: the
+/// FINs of most are under way.
+const ORPHANS_EVERY_NS: u64 = 250_000_000;
+/// A look takes longer the more TIME_WAITs there are: from its begin to the next one's it is this many times as long,
+/// but no longer than [`ORPHANS_AT_LEAST_EVERY_NS`].
+const LOOK_TIMES: u64 = 20;
+const ORPHANS_AT_LEAST_EVERY_NS: u64 = 1_000_000_000;
 /// How often it is asked whether a connection is in TIME_WAIT for too long, nanoseconds.
 const OVERDUE_EVERY_NS: u64 = 30_000_000_000;
 
@@ -377,12 +382,16 @@ impl Pipeline {
             return None;
         }
         self.next_orphans_ns = now_ns.saturating_add(ORPHANS_EVERY_NS);
-        let since = self.anchor.at(now_ns.saturating_sub(ORPHANS_EVERY_NS / 2));
+        let since = self.anchor.at(now_ns.saturating_sub(ORPHANS_EVERY_NS));
         let namespaces = self.engine.orphans(since);
         if namespaces.is_empty() {
             return None;
         }
         let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
+        let looked_ns = clock_ns(ClockId::CLOCK_MONOTONIC).saturating_sub(now_ns);
+        let every_ns =
+            looked_ns.saturating_mul(LOOK_TIMES).clamp(ORPHANS_EVERY_NS, ORPHANS_AT_LEAST_EVERY_NS);
+        self.next_orphans_ns = now_ns.saturating_add(every_ns);
         Some(snapshot(&dump, |_| None))
     }
 
