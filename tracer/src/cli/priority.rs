@@ -1,9 +1,8 @@
 //! How urgently the tracing thread asks for a processor.
 //!
 //! Where there is time to spare it runs in what others leave: a request that comes while events are read is not kept
-//! waiting by that (docs/decisions/0010). Where the rings fill up, or where it has not had its turn for a while, it comes
-//! first: a reader that waits on a saturated host loses events, and what it tells is seconds old. It takes no more time
-//! so, only sooner.
+//! waiting by that (docs/decisions/0010). Where it has not had its turn for a while it waits like any other program,
+//! or what it tells would be seconds old; where the rings fill up it comes first, or events would be lost.
 //!
 //! A thread that nobody leaves time to cannot see that: another one looks after it.
 
@@ -43,21 +42,36 @@ pub(super) struct Priority {
     turns: Arc<AtomicU32>,
 }
 
-/// Whether the reader has to come first.
+/// Where the reader stands among those who want a processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Runs when no other program wants to, and gives way at once to one that does (SCHED_IDLE, sched(7)).
+    Behind,
+    /// Like any other program.
+    Among,
+    /// Before other programs.
+    First,
+}
+
+/// Where the reader has to stand.
 struct Judgement {
-    comes_first: bool,
+    standing: Standing,
     /// The reader's turns at the last look, and for how many looks that has been so.
     turns: u32,
     unchanged: u32,
 }
 
 impl Judgement {
-    fn look(&mut self, fill: Fill, turns: u32) -> bool {
+    fn look(&mut self, fill: Fill, turns: u32) -> Standing {
         self.unchanged = if turns == self.turns { self.unchanged.saturating_add(1) } else { 0 };
         self.turns = turns;
-        let limit = if self.comes_first { EASE } else { NEED };
-        self.comes_first = fill >= limit || self.unchanged >= PATIENCE;
-        self.comes_first
+        let limit = if self.standing == Standing::First { EASE } else { NEED };
+        self.standing = match self.unchanged {
+            _ if fill >= limit => Standing::First,
+            PATIENCE.. => Standing::Among,
+            _ => Standing::Behind,
+        };
+        self.standing
     }
 }
 
@@ -67,7 +81,7 @@ impl Priority {
         let reader = gettid();
         let turns = Arc::<AtomicU32>::default();
         // It shows whether the way back is open: once it stands behind, only CAP_SYS_NICE brings a thread before others.
-        if let Err(error) = come_first(reader) {
+        if let Err(error) = stand(reader, Standing::First) {
             log::info!(
                 "runs at ordinary priority ({error}): on a saturated host events may be lost"
             );
@@ -79,19 +93,18 @@ impl Priority {
             // Signals stay the other threads': two at once, each handled on a thread of its own, would both be the first
             // (`trace::end_at_once_when_told_twice`).
             _ = SigSet::all().thread_block();
-            let mut judgement = Judgement { comes_first: true, turns: 0, unchanged: 0 };
+            let mut judgement = Judgement { standing: Standing::First, turns: 0, unchanged: 0 };
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
-                let came_first = judgement.comes_first;
-                let first = judgement.look(gauge.fill(), taken.load(Ordering::Relaxed));
-                if first != came_first {
-                    let changed = if first { come_first(reader) } else { stand_aside(reader) };
-                    if let Err(error) = changed {
-                        log::warn!("the tracing thread's priority cannot be changed: {error}");
-                        return;
-                    }
+                let stood = judgement.standing;
+                let standing = judgement.look(gauge.fill(), taken.load(Ordering::Relaxed));
+                if standing != stood
+                    && let Err(error) = stand(reader, standing)
+                {
+                    log::warn!("the tracing thread's priority cannot be changed: {error}");
+                    return;
                 }
             }
-            _ = come_first(reader);
+            _ = stand(reader, Standing::First);
         };
         let thread = thread::Builder::new().name("priority".to_owned()).spawn(attend);
         let thread = thread.inspect_err(|error| log::info!("always comes first ({error})")).ok();
@@ -119,16 +132,16 @@ pub(super) fn stand_back() {
     _ = rustix::process::setpriority_process(None, BEHIND_OTHERS);
 }
 
-fn come_first(thread: Pid) -> io::Result<()> {
+fn stand(thread: Pid, standing: Standing) -> io::Result<()> {
+    let nice = match standing {
+        Standing::Behind => return schedule(thread, libc::SCHED_IDLE),
+        Standing::Among => 0,
+        Standing::First => BEFORE_OTHERS,
+    };
     schedule(thread, libc::SCHED_OTHER)?;
     // A nice value is a thread's own on Linux.
     let id = rustix::process::Pid::from_raw(thread.as_raw());
-    Ok(rustix::process::setpriority_process(id, BEFORE_OTHERS)?)
-}
-
-/// Runs when no other program wants to, and gives way at once to one that does (SCHED_IDLE, sched(7)).
-fn stand_aside(thread: Pid) -> io::Result<()> {
-    schedule(thread, libc::SCHED_IDLE)
+    Ok(rustix::process::setpriority_process(id, nice)?)
 }
 
 fn schedule(thread: Pid, policy: libc::c_int) -> io::Result<()> {
@@ -142,18 +155,19 @@ fn schedule(thread: Pid, policy: libc::c_int) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::Standing::{Among, Behind, First};
     use super::*;
 
     const EMPTY: Fill = Fill::percent(0);
 
     fn judgement() -> Judgement {
-        Judgement { comes_first: false, turns: 0, unchanged: 0 }
+        Judgement { standing: Behind, turns: 0, unchanged: 0 }
     }
 
     #[test]
-    fn a_reader_that_has_its_turns_and_empty_rings_stands_aside() {
+    fn a_reader_that_has_its_turns_and_empty_rings_stands_behind() {
         let mut judgement = judgement();
-        assert!((1..20).all(|turns| !judgement.look(EMPTY, turns)));
+        assert!((1..20).all(|turns| judgement.look(EMPTY, turns) == Behind));
     }
 
     #[test]
@@ -162,14 +176,14 @@ mod tests {
         let percents = [1, 5, 6, 5, 3, 2, 1, 5];
         let first =
             percents.iter().zip(1..).map(|(p, turns)| judgement.look(Fill::percent(*p), turns));
-        let expected = [false, false, true, true, true, true, false, false];
+        let expected = [Behind, Behind, First, First, First, First, Behind, Behind];
         assert_eq!(first.collect::<Vec<_>>(), expected);
     }
 
     #[test]
-    fn a_reader_without_a_turn_comes_first_until_it_has_had_one() {
+    fn a_reader_without_a_turn_stands_among_the_others_until_it_has_had_one() {
         let mut judgement = judgement();
         let first = [1, 1, 1, 1, 1, 2, 3].map(|turns| judgement.look(EMPTY, turns));
-        assert_eq!(first, [false, false, false, true, true, false, false]);
+        assert_eq!(first, [Behind, Behind, Behind, Among, Among, Behind, Behind]);
     }
 }
