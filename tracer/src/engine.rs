@@ -3,6 +3,7 @@
 //! It owns the tracker and the HTTP state of every connection that carries any, and turns what they find
 //! into records. It reads no clock and does no input or output; the edge is `pipeline`.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -260,9 +261,10 @@ impl Engine {
         self.collect();
     }
 
-    /// Namespaces in which an orphan sits in FIN_WAIT2 since before `since`, whose next step no hook may tell.
+    /// Namespaces in which an orphan sits in FIN_WAIT2 since before `since`, whose next step no hook may tell, and the process
+    /// that it was of.
     #[must_use]
-    pub fn orphans(&self, since: Timestamp) -> Vec<u32> {
+    pub fn orphans(&self, since: Timestamp) -> Vec<(u32, Option<NonZeroU32>)> {
         self.tracker.orphaned_namespaces(since)
     }
 

@@ -383,10 +383,14 @@ impl Pipeline {
         }
         self.next_orphans_ns = now_ns.saturating_add(ORPHANS_EVERY_NS);
         let since = self.anchor.at(now_ns.saturating_sub(ORPHANS_EVERY_NS));
-        let namespaces = self.engine.orphans(since);
-        if namespaces.is_empty() {
+        let orphans = self.engine.orphans(since);
+        if orphans.is_empty() {
             return None;
         }
+        for (netns, pid) in &orphans {
+            pid.map(|pid| self.sockets.remember(*netns, pid));
+        }
+        let namespaces: Vec<u32> = orphans.into_iter().map(|(netns, _)| netns).collect();
         let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
         let looked_ns = clock_ns(ClockId::CLOCK_MONOTONIC).saturating_sub(now_ns);
         let every_ns =

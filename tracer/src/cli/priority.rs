@@ -1,8 +1,9 @@
 //! How urgently the tracing thread asks for a processor.
 //!
 //! Where there is time to spare it runs in what others leave: a request that comes while events are read is not kept
-//! waiting by that (docs/decisions/0010). Where it has not had its turn for a while it waits like any other program,
-//! or what it tells would be seconds old; where the rings fill up it comes first, or events would be lost.
+//! waiting by that (docs/decisions/0010). Where it has not had its turn for a while it waits like any other program, and
+//! where that brings it none either it comes first, or what it tells would be seconds old; it comes first too where the
+//! rings fill up, or events would be lost.
 //!
 //! A thread that nobody leaves time to cannot see that: another one looks after it.
 
@@ -33,6 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Looks within which the reader must have had its turn: longer than its pauses on an idle host, and so short that
 /// a person does not see it.
 const PATIENCE: u32 = 3;
+/// Where so many others want a processor that it had none among them for as long again.
+const NO_PATIENCE: u32 = 2 * PATIENCE;
 
 /// Sees to the priority of one thread for as long as it lives; then that one comes first again, to come to its end.
 pub(super) struct Priority {
@@ -68,6 +71,7 @@ impl Judgement {
         let limit = if self.standing == Standing::First { EASE } else { NEED };
         self.standing = match self.unchanged {
             _ if fill >= limit => Standing::First,
+            NO_PATIENCE.. => Standing::First,
             PATIENCE.. => Standing::Among,
             _ => Standing::Behind,
         };
@@ -183,7 +187,14 @@ mod tests {
     #[test]
     fn a_reader_without_a_turn_stands_among_the_others_until_it_has_had_one() {
         let mut judgement = judgement();
-        let first = [1, 1, 1, 1, 1, 2, 3].map(|turns| judgement.look(EMPTY, turns));
-        assert_eq!(first, [Behind, Behind, Behind, Among, Among, Behind, Behind]);
+        let stood = [1, 1, 1, 1, 1, 2, 3].map(|turns| judgement.look(EMPTY, turns));
+        assert_eq!(stood, [Behind, Behind, Behind, Among, Among, Behind, Behind]);
+    }
+
+    #[test]
+    fn a_reader_without_a_turn_among_many_others_comes_first() {
+        let mut judgement = judgement();
+        let stood = [1, 1, 1, 1, 1, 1, 1, 1, 2].map(|turns| judgement.look(EMPTY, turns));
+        assert_eq!(stood[3..], [Among, Among, Among, First, First, Behind]);
     }
 }

@@ -4,6 +4,8 @@
 //! they told is newer than the dump or in it, so a socket that is known already, or known to have ended, only gets
 //! what it lacks.
 
+use std::num::NonZeroU32;
+
 use super::connection::{Owner, SmallKind};
 use super::tables::Key;
 use super::tracker::Tracker;
@@ -79,18 +81,20 @@ impl Tracker {
         }
     }
 
-    /// Namespaces with an orphan in FIN_WAIT2 since before `since`: under load there is always a young one.
+    /// Namespaces with an orphan in FIN_WAIT2 since before `since` (under load there is always a young one), each once, with
+    /// the process that one such was of.
     #[must_use]
-    pub fn orphaned_namespaces(&self, since: Timestamp) -> Vec<u32> {
-        let mut namespaces: Vec<u32> = self
+    pub fn orphaned_namespaces(&self, since: Timestamp) -> Vec<(u32, Option<NonZeroU32>)> {
+        let mut namespaces: Vec<_> = self
             .orphans
             .iter()
             .filter_map(|id| self.tables.get(*id))
             .filter(|c| c.entered_at().is_none_or(|entered_at| entered_at < since))
-            .map(|c| c.tuple.netns)
+            .map(|c| (c.tuple.netns, c.owner.as_ref().map(|owner| owner.pid)))
             .collect();
-        namespaces.sort_unstable();
-        namespaces.dedup();
+        // Behind one of the same namespace without a process comes none with one.
+        namespaces.sort_unstable_by_key(|(netns, pid)| (*netns, std::cmp::Reverse(*pid)));
+        namespaces.dedup_by_key(|(netns, _)| *netns);
         namespaces
     }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
+use std::num::NonZeroU32;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -54,6 +55,13 @@ impl Namespaces {
     #[must_use]
     pub const fn left_out(&self) -> u64 {
         self.left_out
+    }
+
+    /// A process that was in a namespace, where no other way there is known. Whether it still is shows at the door.
+    pub fn remember(&mut self, inode: u32, pid: NonZeroU32) {
+        if !self.paths.contains_key(&inode) {
+            self.add(inode, PathBuf::from(format!("/proc/{pid}/ns/net")));
+        }
     }
 
     fn add(&mut self, inode: u32, path: PathBuf) {
@@ -272,6 +280,16 @@ mod tests {
             }
             assert_eq!(own_inode(), Some(new));
         });
+    }
+
+    #[test]
+    fn a_process_that_was_there_is_the_way_in_until_it_has_gone_elsewhere() {
+        let own = own_inode().unwrap();
+        let mut known = Namespaces::default();
+        known.remember(own, NonZeroU32::new(std::process::id()).unwrap());
+        known.remember(1, NonZeroU32::new(std::process::id()).unwrap());
+        assert!(known.open(own).is_ok());
+        assert!(matches!(known.open(1), Err(EnterError::Gone)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::Entry;
 use std::io;
+use std::num::NonZeroU32;
 use std::ops::ControlFlow;
 
 use netlink_packet_core::{
@@ -159,6 +160,11 @@ impl SocketDumper {
         let mut snapshot = self.dump(&inodes, StateMask::CONNECTIONS);
         snapshot.left_out += self.namespaces.left_out();
         without_the_gone(snapshot)
+    }
+
+    /// A process that was in a namespace: likely the quickest way there, if none is known yet.
+    pub fn remember(&mut self, netns: u32, pid: NonZeroU32) {
+        self.namespaces.remember(netns, pid);
     }
 
     /// The sockets of some namespaces that are in one of `states`.
