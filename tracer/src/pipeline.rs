@@ -2,6 +2,8 @@
 //!
 //! One task owns it. Nothing here decides anything about a connection.
 
+mod looks;
+
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -9,18 +11,18 @@ use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
 use tracer_common::Hook;
 
-use crate::conn::{self, Census, Limits, SnapshotSocket, SnapshotState};
+use self::looks::{Finding, Looks};
+use crate::conn::{self, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
 use crate::engine::{Engine, EngineOptions, Output, TellChanged};
 use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
-use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot, StateMask};
+use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot};
 use crate::event::{Body, Counters, Tuple};
 use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Gauge, Merger, SETTLE_NS, Source};
-use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
 
 /// How long after the dump at the start a step may come to light that was before the hooks: longer than a processor
@@ -28,22 +30,10 @@ use crate::time::{TimeAnchor, Timestamp};
 const START_NS: u64 = 250_000_000;
 /// How often the counters of losses are read, nanoseconds.
 const LOSSES_EVERY_NS: u64 = 100_000_000;
-/// How long after a loss of states the kernel's socket table is looked at, and how often at most, nanoseconds.
-const RECONCILE_AFTER_NS: u64 = 2_000_000_000;
 /// How often, in the events' own time, what is due is settled while events come, nanoseconds.
 const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// How often the kernel is asked for runs of hooks that it left out, nanoseconds.
 const MISSED_RUNS_EVERY_NS: u64 = 1_000_000_000;
-/// How often orphans in FIN_WAIT2 are looked at, while there are any, nanoseconds. Younger ones are left alone: the
-/// FINs of most are under way.
-const ORPHANS_EVERY_NS: u64 = 250_000_000;
-/// A look takes longer the more TIME_WAITs there are: from its begin to the next one's it is this many times as long,
-/// but no longer than [`ORPHANS_AT_LEAST_EVERY_NS`].
-const LOOK_TIMES: u64 = 20;
-const ORPHANS_AT_LEAST_EVERY_NS: u64 = 1_000_000_000;
-/// How often it is asked whether a connection is in TIME_WAIT for too long, nanoseconds.
-const OVERDUE_EVERY_NS: u64 = 30_000_000_000;
-
 /// What a run is asked for.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -90,14 +80,10 @@ pub struct Pipeline {
     malformed: u64,
     seen: u64,
     processes: ProcessTable,
-    sockets: SocketDumper,
+    looks: Looks,
     next_losses_ns: u64,
     next_missed_runs_ns: u64,
-    next_orphans_ns: u64,
-    next_overdue_ns: u64,
     next_expiry_ns: u64,
-    /// When the socket table is to be looked at because states were lost.
-    reconcile_ns: Option<u64>,
     /// When everything was attached. What some hooks saw before, others did not.
     attached_ns: u64,
     /// What followed from the events before the first poll.
@@ -123,6 +109,10 @@ fn random_seed() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0_u8)
 }
 
+fn monotonic_ns() -> u64 {
+    clock_ns(ClockId::CLOCK_MONOTONIC)
+}
+
 fn clock_ns(clock: ClockId) -> u64 {
     clock_gettime(clock).map_or(0, |t| {
         let seconds = u64::try_from(t.tv_sec()).unwrap_or(0);
@@ -136,9 +126,8 @@ impl Pipeline {
     /// # Errors
     /// When states cannot be traced on this host.
     pub fn start(options: Options) -> anyhow::Result<Pipeline> {
-        let anchor =
-            TimeAnchor::new(clock_ns(ClockId::CLOCK_REALTIME), clock_ns(ClockId::CLOCK_MONOTONIC));
-        let started_at = anchor.at(clock_ns(ClockId::CLOCK_MONOTONIC));
+        let anchor = TimeAnchor::new(clock_ns(ClockId::CLOCK_REALTIME), monotonic_ns());
+        let started_at = anchor.at(monotonic_ns());
         let loaded = load::load(options.rings, options.groups).context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
         let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
@@ -158,14 +147,11 @@ impl Pipeline {
             malformed: 0,
             seen: 0,
             processes: ProcessTable::new(cgroup_root),
-            sockets: SocketDumper::new(),
+            looks: Looks::start(anchor).context("tracing cannot start: no threads")?,
             next_losses_ns: 0,
             next_missed_runs_ns: 0,
-            next_orphans_ns: 0,
-            next_overdue_ns: 0,
             next_expiry_ns: 0,
-            reconcile_ns: None,
-            attached_ns: clock_ns(ClockId::CLOCK_MONOTONIC),
+            attached_ns: monotonic_ns(),
             begun: Vec::new(),
             is_merged: false,
             start_until_ns: u64::MAX,
@@ -176,10 +162,10 @@ impl Pipeline {
 
     /// The sockets that are there already. The hooks are attached: nothing falls between.
     fn merge_older(&mut self) {
-        let dump = self.sockets.dump_all();
+        let dump = SocketDumper::new().dump_all();
         // Events know better than a dump that takes its time on a busy host.
         let mut begun = Vec::new();
-        let dumped_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        let dumped_ns = monotonic_ns();
         self.catch_up(dumped_ns, &mut begun);
         self.begun = begun;
         self.is_merged = true;
@@ -222,25 +208,24 @@ impl Pipeline {
     /// Takes in what the kernel told up to now and hands out what follows.
     pub fn poll(&mut self, out: &mut Vec<Output>) -> Progress {
         out.append(&mut self.begun);
-        let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
-        let due = self.reconcile_ns.is_some_and(|due_ns| due_ns <= now_ns);
-        let census = due.then(|| self.take_census()).flatten();
-        let orphans = self.look_at_orphans(now_ns);
-        let overdue = self.look_at_overdue(now_ns);
-        if census.is_none() && orphans.is_none() && overdue.is_none() {
+        let now_ns = monotonic_ns();
+        self.looks.begin(&self.engine, now_ns);
+        let mut findings = self.looks.findings().peekable();
+        if findings.peek().is_none() {
             return self.step(now_ns.saturating_sub(SETTLE_NS), out);
         }
-        // What happened up to the looks is taken in before their findings: events know better.
-        let until_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        // What happened up to now is taken in before what was found: events know better.
+        let until_ns = monotonic_ns();
         let progress = self.catch_up(until_ns, out);
-        if let Some(census) = census {
-            self.engine.reconcile(&census, self.anchor.at(until_ns));
-        }
-        if let Some(sockets) = orphans {
-            self.engine.look(&sockets, self.anchor.at(now_ns));
-        }
-        if let Some((connections, census)) = overdue {
-            self.engine.reconcile_these(connections, &census, self.anchor.at(until_ns));
+        let at = self.anchor.at(until_ns);
+        for finding in findings {
+            match finding {
+                Finding::All(census) => self.engine.reconcile(&census, at),
+                Finding::Overdue(connections, census) => {
+                    self.engine.reconcile_these(connections, &census, at);
+                }
+                Finding::Orphans(sockets, at) => self.engine.look(&sockets, at),
+            }
         }
         self.engine.drain_into(out);
         progress
@@ -258,23 +243,10 @@ impl Pipeline {
         }
     }
 
-    /// The kernel's sockets as they are; `None` where not all could be had.
-    fn take_census(&mut self) -> Option<Census> {
-        self.reconcile_ns = None;
-        let began_at = self.now();
-        let dump = self.sockets.dump_all();
-        if dump.left_out > 0 {
-            log::warn!("too many sockets to set connections right after the loss");
-            return None;
-        }
-        let namespaces = dump.visited.iter().copied().collect();
-        Some(Census { began_at, sockets: snapshot(&dump, |_| None), namespaces })
-    }
-
     /// The time of the clock that the records use.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        self.anchor.at(clock_ns(ClockId::CLOCK_MONOTONIC))
+        self.anchor.at(monotonic_ns())
     }
 
     /// What the run saw and lost so far.
@@ -375,53 +347,13 @@ impl Pipeline {
         }
     }
 
-    /// The step from an orphan's FIN_WAIT2 to TIME_WAIT may have no event: where the other end is not on this
-    /// host to tell, only a look does.
-    fn look_at_orphans(&mut self, now_ns: u64) -> Option<Vec<SnapshotSocket>> {
-        if now_ns < self.next_orphans_ns {
-            return None;
-        }
-        self.next_orphans_ns = now_ns.saturating_add(ORPHANS_EVERY_NS);
-        let since = self.anchor.at(now_ns.saturating_sub(ORPHANS_EVERY_NS));
-        let orphans = self.engine.orphans(since);
-        if orphans.is_empty() {
-            return None;
-        }
-        for (netns, pid) in &orphans {
-            pid.map(|pid| self.sockets.remember(*netns, pid));
-        }
-        let namespaces: Vec<u32> = orphans.into_iter().map(|(netns, _)| netns).collect();
-        let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
-        let looked_ns = clock_ns(ClockId::CLOCK_MONOTONIC).saturating_sub(now_ns);
-        let every_ns =
-            looked_ns.saturating_mul(LOOK_TIMES).clamp(ORPHANS_EVERY_NS, ORPHANS_AT_LEAST_EVERY_NS);
-        self.next_orphans_ns = now_ns.saturating_add(every_ns);
-        Some(snapshot(&dump, |_| None))
-    }
-
-    /// A TIME_WAIT whose end no event told would stay for ever.
-    fn look_at_overdue(&mut self, now_ns: u64) -> Option<(Vec<conn::Key>, Census)> {
-        if now_ns < self.next_overdue_ns {
-            return None;
-        }
-        self.next_overdue_ns = now_ns.saturating_add(OVERDUE_EVERY_NS);
-        let (connections, namespaces) = self.engine.overdue(self.anchor.at(now_ns));
-        if connections.is_empty() {
-            return None;
-        }
-        let began_at = self.now();
-        let dump = self.sockets.dump_states(&namespaces, StateMask::of(&[TcpState::TimeWait]));
-        let namespaces = dump.visited.iter().copied().collect();
-        Some((connections, Census { began_at, sockets: snapshot(&dump, |_| None), namespaces }))
-    }
-
     fn tell_losses(&mut self, until_ns: u64, out: &mut Vec<Output>) {
         let at = self.anchor.at(until_ns);
         for (index, hook) in Hook::ALL.into_iter().enumerate() {
             let lost = self.loaded.counters.read(hook).lost;
             let is_life = matches!(hook, Hook::State | Hook::Timers);
             if is_life && lost > self.losses.told[index] {
-                self.reconcile_ns.get_or_insert(until_ns.saturating_add(RECONCILE_AFTER_NS));
+                self.looks.reconcile_soon(until_ns);
             }
             tell_loss(&mut self.losses.told[index], lost, hook.name(), at, out);
         }
@@ -441,7 +373,7 @@ impl Pipeline {
         for group in Group::ALL {
             let told = &mut self.losses.told_missed_runs[group as usize];
             if matches!(group, Group::State | Group::Timers) && missed[group as usize] > *told {
-                self.reconcile_ns.get_or_insert(until_ns.saturating_add(RECONCILE_AFTER_NS));
+                self.looks.reconcile_soon(until_ns);
             }
             tell_loss(told, missed[group as usize], group.name(), at, out);
         }
@@ -449,10 +381,10 @@ impl Pipeline {
 
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
-        let census = self.take_census();
+        let census = looks::take_census(&mut SocketDumper::new(), self.anchor);
         let written: u64 =
             Hook::ALL.iter().map(|hook| self.loaded.counters.read(*hook).emitted).sum();
-        let now_ns = clock_ns(ClockId::CLOCK_MONOTONIC);
+        let now_ns = monotonic_ns();
         self.next_losses_ns = 0;
         self.next_missed_runs_ns = 0;
         self.catch_up(now_ns, out);

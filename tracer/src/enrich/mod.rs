@@ -2,6 +2,7 @@
 //!
 //! All of it is asked of /proc and sock_diag, at the edge of the program; what comes back is plain values.
 
+pub mod looker;
 pub mod netns;
 pub mod owners;
 pub mod process;
