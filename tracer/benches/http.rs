@@ -150,6 +150,8 @@ fn to_record(exchange: Exchange) -> Record {
         connect_us: Some(120),
         tls_us: None,
         server: Some(SocketAddress { ip: [127, 0, 0, 1].into(), port: 8080 }),
+        client_isn: Some(0),
+        server_isn: Some(0),
         show_secrets: false,
     })))
 }

@@ -215,6 +215,8 @@ impl Engine {
             connect_us: connection.connect_us(),
             tls_us: None,
             server: server_of(connection),
+            client_isn: isn_of(connection, Endpoint::Client),
+            server_isn: isn_of(connection, Endpoint::Server),
             show_secrets: self.show_secrets,
         };
         for exchange in self.exchanges.done.drain(..) {
@@ -394,6 +396,12 @@ fn server_of(connection: &conn::Connection) -> Option<record::SocketAddress> {
     }
 }
 
+/// Initial sequence number of what one of the two ends sends.
+fn isn_of(connection: &conn::Connection, sender: Endpoint) -> Option<u32> {
+    let is_this_end = connection.endpoint? == sender;
+    connection.isn(if is_this_end { Direction::Sent } else { Direction::Received })
+}
+
 /// The record of a connection as it is now.
 #[must_use]
 pub fn connection_record(c: &conn::Connection) -> record::Connection {
@@ -425,6 +433,8 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
         exchanges: c.exchanges,
         lost_events: c.lost_events(),
+        isn_sent: c.isn(Direction::Sent),
+        isn_received: c.isn(Direction::Received),
     }
 }
 

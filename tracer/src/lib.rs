@@ -14,6 +14,7 @@ pub mod export;
 pub mod filter;
 pub mod http;
 pub mod load;
+pub mod merge;
 pub mod pipeline;
 pub mod plain;
 pub mod playback;

@@ -37,6 +37,8 @@ pub enum Command {
     View(ViewArgs),
     /// Turn a recording into another form
     Export(ExportArgs),
+    /// Make one recording of two hosts' recordings: both ends tied, clocks set against each other
+    Merge(MergeArgs),
     /// Say what this host allows, what is lost without each hook, and what to do about it
     Doctor(DoctorArgs),
     /// Trace a small HTTP server and its clients on loopback: something to see on any machine
@@ -155,6 +157,14 @@ pub struct RingArgs {
     pub payload_ring_kib: Option<u32>,
 }
 
+/// A number of bytes as people write them: 500MB, 1GiB, 65536.
+fn parse_size(text: &str) -> Result<u64, String> {
+    match text.parse::<bytesize::ByteSize>() {
+        Ok(size) if size.as_u64() > 0 => Ok(size.as_u64()),
+        _ => Err("not a size; write it like 500MB or 1GiB".to_owned()),
+    }
+}
+
 /// A BPF ring's size is a power of two and a multiple of the page size; at most 1 GiB here.
 fn parse_ring_kib(text: &str) -> Result<u32, String> {
     match text.parse::<u32>() {
@@ -186,6 +196,24 @@ pub struct RecordArgs {
     /// Replace FILE if it is there
     #[arg(long)]
     pub force: bool,
+    /// Begin a new file when one has this size, such as 500MiB; files are numbered, run.0001.trace
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
+    /// Begin a new file when one is so old, such as 1h
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub max_age: Option<Duration>,
+    /// Keep only so many files, the newest
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub keep: Option<u32>,
+    /// Keep the last TIME in memory, and write it to a numbered file when SIGUSR1 or --when asks for it
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["max_size", "max_age"])]
+    pub last: Option<Duration>,
+    /// Write what --last keeps a few seconds after something that this filter matches, such as status:5xx
+    #[arg(long, value_name = "FILTER", requires = "last")]
+    pub when: Option<String>,
+    /// Memory for --last, 256MiB unless said
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, requires = "last")]
+    pub memory: Option<u64>,
     /// For how long and how.
     #[command(flatten)]
     pub trace: TraceArgs,
@@ -211,7 +239,8 @@ pub struct ExportArgs {
     /// The recording
     #[arg(value_name = "FILE")]
     pub input: PathBuf,
-    /// The form to export to: jsonl (JSON lines)
+    /// The form to export to: jsonl (JSON lines), csv (the same as a table), har (HTTP Archive), perfetto (a timeline for
+    /// ui.perfetto.dev), pcapng (packets) or html (a page for a browser)
     #[arg(long, value_name = "FORM")]
     pub to: Format,
     /// Where to write, instead of stdout
@@ -223,6 +252,23 @@ pub struct ExportArgs {
     /// What to export.
     #[command(flatten)]
     pub filter: FilterArgs,
+}
+
+/// `tracer merge`.
+#[derive(Clone, Debug, Args)]
+pub struct MergeArgs {
+    /// The recording whose clock counts
+    #[arg(value_name = "FILE")]
+    pub first: PathBuf,
+    /// The other host's
+    #[arg(value_name = "OTHER")]
+    pub second: PathBuf,
+    /// The recording to make
+    #[arg(short, long, value_name = "OUT")]
+    pub output: PathBuf,
+    /// Replace OUT if it is there
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// `tracer doctor`.

@@ -10,7 +10,6 @@ use anyhow::Context as _;
 
 use crate::engine::Output;
 use crate::export;
-use crate::filter::{Filter, Selector};
 use crate::pipeline::Pipeline;
 use crate::playback::Play;
 use crate::record::Record;
@@ -80,8 +79,8 @@ fn exported(held: &Held, path: &std::path::Path) -> String {
 
 fn write(held: &Held) -> anyhow::Result<PathBuf> {
     let (path, file) = create("jsonl")?;
-    let records = held.records.iter().cloned().map(Ok);
-    export::jsonl::write(records, &mut Selector::new(Filter::all()), BufWriter::new(file))
+    let mut records = held.records.iter().cloned().map(Ok);
+    export::jsonl::write(&mut records, &mut BufWriter::new(file))
         .with_context(|| format!("{}", path.display()))?;
     Ok(path)
 }

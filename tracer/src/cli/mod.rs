@@ -8,10 +8,13 @@ mod doctor;
 mod duration;
 mod exit;
 mod export;
+mod flight;
 mod logging;
+mod merge;
 mod play;
 mod priority;
 mod record;
+mod recorder;
 mod sinks;
 mod trace;
 mod view;
@@ -22,8 +25,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{
-    Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ExportArgs, FilterArgs, OutputArgs,
-    RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
+    Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ExportArgs, FilterArgs, MergeArgs,
+    OutputArgs, RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
 };
 pub use duration::{DurationError, parse_duration};
 pub use exit::UsageError;
@@ -57,6 +60,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Record(args) => record::run(&args),
         Command::View(args) => play::run(&args, level),
         Command::Export(args) => trace::until_signalled(move || export::run(&args)),
+        Command::Merge(args) => trace::until_signalled(move || merge::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args, level),
         Command::Completions(args) => completions::run(&args),

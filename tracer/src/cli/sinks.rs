@@ -1,11 +1,8 @@
-//! Where traced records go: lines on stdout, a recording, a live view.
+//! Where traced records go, but for recordings and the live view: lines on stdout.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
@@ -15,7 +12,6 @@ use crate::filter::{Filter, Selector};
 use crate::pipeline::Pipeline;
 use crate::plain;
 use crate::record::{ConnId, Connection, Record};
-use crate::recording::{self, Behind, Existing, Totals, Writer};
 
 /// Records that pass a filter, each with its connection as far as it is known.
 pub(super) struct Selected {
@@ -52,6 +48,17 @@ impl Selected {
             }
         }
         Ok(())
+    }
+}
+
+impl Selected {
+    /// Those of `connections`, as they are now, whose records would pass.
+    pub fn open(&mut self, connections: Vec<Arc<Connection>>) -> impl Iterator<Item = Record> + '_ {
+        let selector = &mut self.selector;
+        connections
+            .into_iter()
+            .filter(|connection| selector.passes_open(connection))
+            .map(Record::Connection)
     }
 }
 
@@ -130,71 +137,6 @@ impl Sink for Lines {
 
     fn end(&mut self, _pipeline: &Pipeline) -> anyhow::Result<()> {
         self.out.flush()?;
-        Ok(())
-    }
-}
-
-/// A recording.
-pub(super) struct Recorder {
-    path: PathBuf,
-    existing: Existing,
-    selected: Selected,
-    writer: Option<Writer<Behind<File>>>,
-    /// Progress on stderr, where a person sees it.
-    progress: Option<Instant>,
-}
-
-impl Recorder {
-    pub fn new(path: &Path, existing: Existing, filter: Filter) -> Self {
-        let progress = io::stderr().is_terminal().then(Instant::now);
-        let selected = Selected::new(filter);
-        Recorder { path: path.to_owned(), existing, selected, writer: None, progress }
-    }
-
-    fn tell_progress(&mut self, pipeline: &Pipeline) {
-        const EVERY: Duration = Duration::from_millis(500);
-        let Some(next) = self.progress.as_mut().filter(|next| Instant::now() >= **next) else {
-            return;
-        };
-        *next = Instant::now() + EVERY;
-        if let Some(writer) = &self.writer {
-            let text = summary(writer.totals(), pipeline.totals().lost);
-            // Nothing depends on whether the person sees it.
-            _ = write!(io::stderr(), "\r\x1b[Krecording: {text}");
-        }
-    }
-}
-
-fn summary(totals: &Totals, lost: u64) -> String {
-    format!(
-        "{} connections, {} exchanges, {} records, {lost} events lost",
-        totals.connections, totals.exchanges, totals.records
-    )
-}
-
-impl Sink for Recorder {
-    fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
-        let file = recording::create(&self.path, self.existing)?;
-        self.writer = Some(Writer::new(Behind::new(file), &pipeline.host(), pipeline.now())?);
-        Ok(())
-    }
-
-    fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()> {
-        let now = pipeline.now();
-        if let Some(writer) = self.writer.as_mut() {
-            self.selected.each(outputs, |record, _| Ok(writer.write(record, now)?))?;
-            writer.tick(now)?;
-        }
-        self.tell_progress(pipeline);
-        Ok(())
-    }
-
-    fn end(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
-        let Some(writer) = self.writer.take() else { return Ok(()) };
-        let (totals, _) = writer.finish()?;
-        let start = if self.progress.is_some() { "\r\x1b[K" } else { "" };
-        let text = summary(&totals, pipeline.totals().lost);
-        _ = writeln!(io::stderr(), "{start}recorded: {text}, in {}", self.path.display());
         Ok(())
     }
 }

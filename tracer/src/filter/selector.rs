@@ -117,6 +117,11 @@ impl Selector {
         }
     }
 
+    /// Whether a connection that goes on is wanted, as it is now.
+    pub fn passes_open(&mut self, connection: &Connection) -> bool {
+        self.filter.is_all() || self.line(connection.id, Some(connection), States::Life)
+    }
+
     /// Whether a connection is wanted as a row of the live view: `state:` looks at its current state.
     pub fn shows(&mut self, connection: &Connection) -> bool {
         self.filter.is_all() || self.line(connection.id, Some(connection), States::Current)

@@ -270,6 +270,7 @@ impl HttpConnection {
             counters: &mut self.counters,
             heads: &mut out.heads,
             out: &mut out.done,
+            stream_end: side.stream.position(),
         };
         act(&mut side.reader, &mut context);
         if other.reader.flow.is_none() {

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 pub struct Message {
     /// Start line and fields.
     pub head: Head,
+    /// Sequence number of its first byte, as on the wire.
+    pub seq: u32,
     /// When its first byte passed.
     pub first_at: Timestamp,
     /// When the last byte of it that was seen passed.
@@ -20,11 +22,22 @@ pub struct Message {
     pub missing_bytes: u64,
     /// Whether its end is known and was reached. A hole inside content of known length does not change that.
     pub ended: bool,
+    /// Bytes it took on the stream: head, framing and content; `None` where its end is not known.
+    pub wire_bytes: Option<u64>,
 }
 
 impl Message {
-    pub(super) fn new(head: Head, first_at: Timestamp, last_at: Timestamp) -> Self {
-        Message { head, first_at, last_at, body_bytes: 0, missing_bytes: 0, ended: false }
+    pub(super) fn new(head: Head, seq: u32, first_at: Timestamp, last_at: Timestamp) -> Self {
+        Message {
+            head,
+            seq,
+            first_at,
+            last_at,
+            body_bytes: 0,
+            missing_bytes: 0,
+            ended: false,
+            wire_bytes: None,
+        }
     }
 
     /// Whether it was seen from its first byte to its last.
@@ -38,6 +51,7 @@ impl Message {
         self.body_bytes = end.body_bytes;
         self.missing_bytes = end.missing_bytes;
         self.ended = end.ended;
+        self.wire_bytes = end.ended.then_some(end.wire_bytes);
     }
 }
 
@@ -48,6 +62,15 @@ pub(super) struct Ending {
     pub body_bytes: u64,
     pub missing_bytes: u64,
     pub ended: bool,
+    /// From the message's first byte to where its reading ended.
+    pub wire_bytes: u64,
+}
+
+impl Ending {
+    /// Of a message whose content begins now.
+    pub(super) const fn to_come(last_at: Timestamp, missing_bytes: u64) -> Self {
+        Ending { last_at, body_bytes: 0, missing_bytes, ended: false, wire_bytes: 0 }
+    }
 }
 
 /// An HTTP/1 request and its response on one connection; either half may be unknown, never both.

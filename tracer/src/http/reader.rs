@@ -19,6 +19,15 @@ pub(super) struct Context<'a> {
     pub counters: &'a mut Counters,
     pub heads: &'a mut Heads,
     pub out: &'a mut Vec<Exchange>,
+    /// Position on the stream behind what the reader is told of.
+    pub stream_end: u64,
+}
+
+impl Context<'_> {
+    /// Where on the stream the last bytes of what the reader is told of begin.
+    fn position_of(&self, rest: &[u8]) -> u64 {
+        self.stream_end.saturating_sub(rest.len() as u64)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +59,10 @@ pub(super) struct Reader {
     pub flow: Option<Flow>,
     state: State,
     head: HeadBuffer,
+    /// Position on the stream of the first byte of the message being read.
+    begin: u64,
+    /// Position on the stream of the byte to be read next.
+    position: u64,
     /// Of the message whose content is being read.
     progress: Ending,
     /// A message ended in the bytes being read now.
@@ -71,12 +84,9 @@ impl Reader {
             flow,
             state: State::Seek,
             head: HeadBuffer::default(),
-            progress: Ending {
-                last_at: Timestamp(0),
-                body_bytes: 0,
-                missing_bytes: 0,
-                ended: false,
-            },
+            begin: 0,
+            position: 0,
+            progress: Ending::to_come(Timestamp(0), 0),
             ended_in_packet: false,
             has_begun_message: false,
             malformed: 0,
@@ -145,6 +155,7 @@ impl Reader {
         self.ended_in_packet = false;
         let mut rest = bytes;
         while !rest.is_empty() && !self.alien {
+            self.position = context.position_of(rest);
             let at_packet_start = begins_packet && rest.len() == bytes.len();
             rest = match &self.state {
                 State::Head { tentative } => {
@@ -172,6 +183,7 @@ impl Reader {
         if !seen {
             context.counters.missing_bytes += bytes;
         }
+        self.position = context.stream_end;
         match &mut self.state {
             State::Body { body, .. } => {
                 let (content, done) = body.skip(bytes);
@@ -230,6 +242,7 @@ impl Reader {
     }
 
     fn break_off(&mut self, at: Timestamp, ended: bool, context: &mut Context<'_>) {
+        self.position = context.stream_end;
         let in_message = match self.state {
             State::Body { .. } => true,
             State::Head { .. } => self.begin_cut(at, context),
@@ -290,6 +303,7 @@ impl Reader {
         if bytes.is_empty() {
             return bytes;
         }
+        self.begin = context.position_of(bytes);
         let Some(flow) = self.flow.or_else(|| flow_of(bytes)) else {
             return self.read_buffered_head(at, bytes, context);
         };
@@ -297,6 +311,7 @@ impl Reader {
         let most = bytes.len().min(context.limits.max_head_bytes);
         match context.heads.parse(flow, &bytes[..most]) {
             Ok(Some((head, used))) => {
+                self.position = context.position_of(&bytes[used..]);
                 self.begin_message(
                     ReadHead { head, first_at: at, cut_bytes: 0, faulty: false },
                     at,
@@ -336,6 +351,7 @@ impl Reader {
                 };
                 self.head.clear();
                 context.counters.head_bytes_cut += cut_bytes;
+                self.position = context.position_of(&bytes[used..]);
                 self.begin_message(read, at, context);
                 &bytes[used..]
             }
@@ -352,9 +368,9 @@ impl Reader {
         if head.status / 100 == 1 {
             return false;
         }
-        self.progress = Ending { last_at: first_at, body_bytes: 0, missing_bytes: 0, ended: false };
+        self.progress = Ending::to_come(first_at, 0);
         self.has_begun_message = true;
-        self.announce(Message::new(head, first_at, at), context);
+        self.announce(self.message(head, first_at, at), context);
         true
     }
 
@@ -368,19 +384,23 @@ impl Reader {
             context.pairing.interim(status, first_at);
             return;
         }
-        self.progress =
-            Ending { last_at: at, body_bytes: 0, missing_bytes: cut_bytes, ended: false };
+        self.progress = Ending::to_come(at, cut_bytes);
         let response = self.flow == Some(Flow::Response);
         let mut content =
             if response { framing::of_response(&head) } else { framing::of_request(&head) };
         if faulty {
             content = Content::Faulty;
         }
-        let asked = self.announce(Message::new(head, first_at, at), context);
+        let asked = self.announce(self.message(head, first_at, at), context);
         if response {
             content = framing::of_answer(status, asked, content);
         }
         self.begin_content(content, response && asked == Asked::Unknown, at, context);
+    }
+
+    fn message(&self, head: Head, first_at: Timestamp, last_at: Timestamp) -> Message {
+        // Positions are sequence numbers that do not wrap.
+        Message::new(head, self.begin as u32, first_at, last_at)
     }
 
     fn announce(&mut self, message: Message, context: &mut Context<'_>) -> Asked {
@@ -440,6 +460,7 @@ impl Reader {
         };
         self.progress.last_at = self.progress.last_at.max(at);
         self.progress.body_bytes += step.content;
+        self.position += step.used as u64;
         if step.done {
             self.end_message(true, context);
         }
@@ -454,6 +475,7 @@ impl Reader {
 
     fn end_message(&mut self, ended: bool, context: &mut Context<'_>) {
         self.progress.ended = ended;
+        self.progress.wire_bytes = self.position.saturating_sub(self.begin);
         self.state = State::Head { tentative: false };
         self.ended_in_packet = true;
         match self.flow {

@@ -20,6 +20,10 @@ pub struct RecordContext<'a> {
     pub tls_us: Option<u64>,
     /// The server's address, the authority of a request that names none (RFC 9110 section 7.1).
     pub server: Option<SocketAddress>,
+    /// Initial sequence number of the client; `None` where it is not known, or not which end that is.
+    pub client_isn: Option<u32>,
+    /// The server's, likewise.
+    pub server_isn: Option<u32>,
     /// Secrets are shown as they are.
     pub show_secrets: bool,
 }
@@ -49,8 +53,8 @@ impl Exchange {
             target: self.target().map(|target| shown_target(target, show)),
             method: self.method().map(Text::from),
             reason: self.reason().map(Text::from),
-            request: self.request.map(|message| request(message, show)),
-            response: self.response.map(|message| response(message, show)),
+            request: self.request.map(|message| request(message, context)),
+            response: self.response.map(|message| response(message, context)),
         }
     }
 
@@ -81,21 +85,30 @@ fn shown_target(target: &str, show_secrets: bool) -> Text {
     if show_secrets { target.into() } else { redact::target(target).into() }
 }
 
-fn request(message: Message, show_secrets: bool) -> record::Request {
+/// `None` where the initial sequence number is not known.
+fn relative(seq: u32, isn: Option<u32>) -> Option<u32> {
+    isn.map(|isn| seq.wrapping_sub(isn))
+}
+
+fn request(message: Message, context: &RecordContext<'_>) -> record::Request {
     record::Request {
         at: Some(message.first_at),
-        headers: headers(message.head, show_secrets),
+        seq: relative(message.seq, context.client_isn),
+        wire_bytes: message.wire_bytes,
+        headers: headers(message.head, context.show_secrets),
         body_bytes: Some(message.body_bytes),
     }
 }
 
-fn response(message: Message, show_secrets: bool) -> record::Response {
+fn response(message: Message, context: &RecordContext<'_>) -> record::Response {
     record::Response {
         at: Some(message.first_at),
+        seq: relative(message.seq, context.server_isn),
+        wire_bytes: message.wire_bytes,
         body_bytes: Some(message.body_bytes),
         media_type: media_type(&message.head),
         from_cache: Some(from_cache(&message.head)),
-        headers: headers(message.head, show_secrets),
+        headers: headers(message.head, context.show_secrets),
     }
 }
 

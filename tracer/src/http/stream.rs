@@ -98,6 +98,11 @@ impl Stream {
         self.held_bytes
     }
 
+    /// Position of the next byte to hand on; sequence numbers are its lower 32 bits. 0 before the stream has begun.
+    pub fn position(&self) -> u64 {
+        self.next
+    }
+
     /// Takes a slice. Where its bytes are next in order, gives those that are new and whether they begin
     /// their packet: they are then handed on already. `content_ahead`: so many bytes from here need no
     /// values, they are only noted as seen.
@@ -108,7 +113,7 @@ impl Stream {
         content_ahead: u64,
     ) -> Option<(&'a [u8], bool)> {
         self.begin(slice.seq);
-        let packet = self.position(slice.seq);
+        let packet = self.position_of(slice.seq);
         let start = packet + u64::from(slice.offset_bytes);
         let end = start + slice.captured.len() as u64;
         let packet_end = end.max(packet + u64::from(slice.packet_bytes));
@@ -133,7 +138,7 @@ impl Stream {
     pub fn end_at(&mut self, seq: u32, at: Timestamp) {
         self.begin(seq);
         if self.end.is_none() {
-            self.end = Some((self.position(seq).max(self.next), at));
+            self.end = Some((self.position_of(seq).max(self.next), at));
         }
     }
 
@@ -182,7 +187,7 @@ impl Stream {
         self.end.is_some_and(|(end, _)| self.next >= end)
     }
 
-    fn position(&self, seq: u32) -> u64 {
+    fn position_of(&self, seq: u32) -> u64 {
         let ahead = seq.wrapping_sub(self.next as u32);
         if ahead < MAX_WINDOW.wrapping_neg() {
             self.next + u64::from(ahead)

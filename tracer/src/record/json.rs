@@ -29,8 +29,7 @@ impl Record {
     /// # Errors
     /// What `out` fails with.
     pub fn write_json<W: io::Write>(&self, out: W) -> io::Result<()> {
-        let mut serializer = serde_json::Serializer::with_formatter(out, SafeFormatter);
-        LineRef::from(self).serialize(&mut serializer).map_err(io::Error::from)
+        write_safely(&LineRef::from(self), out)
     }
 
     /// Writes the record as a line of its own.
@@ -128,6 +127,15 @@ impl From<Line> for Record {
             Line::Loss(loss) => Record::Loss(loss),
         }
     }
+}
+
+/// Writes any value as compact JSON in which nothing acts on a terminal.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn write_safely<W: io::Write>(value: &impl Serialize, out: W) -> io::Result<()> {
+    let mut serializer = serde_json::Serializer::with_formatter(out, SafeFormatter);
+    value.serialize(&mut serializer).map_err(io::Error::from)
 }
 
 /// Compact JSON that also escapes what JSON allows raw but a terminal would act on.

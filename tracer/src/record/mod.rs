@@ -142,6 +142,11 @@ pub type Text = compact_str::CompactString;
 pub struct Request {
     /// When its first byte passed.
     pub at: Option<Timestamp>,
+    /// Sequence number of its first byte relative to the initial one of its sender, as in [`Segment::seq`]; `None` where
+    /// that is unknown.
+    pub seq: Option<u32>,
+    /// Bytes it took on the stream: head, framing and content; `None` where its end was not seen.
+    pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
     /// Content bytes (chunk framing not counted); `None` where unknown.
@@ -153,6 +158,11 @@ pub struct Request {
 pub struct Response {
     /// When its first byte passed.
     pub at: Option<Timestamp>,
+    /// Sequence number of its first byte relative to the initial one of its sender, as in [`Segment::seq`]; `None` where
+    /// that is unknown.
+    pub seq: Option<u32>,
+    /// Bytes it took on the stream: head, framing and content; `None` where its end was not seen.
+    pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
     /// Content bytes (chunk framing not counted); `None` where unknown.
@@ -355,6 +365,10 @@ pub struct Connection {
     pub exchanges: u64,
     /// Events about it that are known to be lost.
     pub lost_events: u64,
+    /// Initial sequence number of this end, where its SYN was seen.
+    pub isn_sent: Option<u32>,
+    /// Of the other end.
+    pub isn_received: Option<u32>,
 }
 
 /// `type: loss`.

@@ -5,10 +5,18 @@ use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use super::WriteError;
+use super::{Totals, WriteError};
 
 /// Where a recording's bytes go.
 pub trait Sink: Write {
+    /// Writes a part of the file whole: its header, or a block that holds `totals`.
+    ///
+    /// # Errors
+    /// What the operating system says.
+    fn put(&mut self, part: &[u8], _totals: &Totals) -> io::Result<()> {
+        self.write_all(part)
+    }
+
     /// Cuts off all bytes from `len` on; the next write goes there.
     ///
     /// # Errors

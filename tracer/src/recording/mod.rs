@@ -8,10 +8,12 @@
 mod behind;
 mod error;
 mod file;
+mod flight;
 mod frame;
 mod pack;
 mod reader;
 mod report;
+mod series;
 mod window;
 mod writer;
 
@@ -21,8 +23,10 @@ mod tests;
 pub use behind::Behind;
 pub use error::{ReadError, WriteError};
 pub use file::{Existing, Sink, create};
+pub use flight::Kept;
 pub use reader::Reader;
 pub use report::{Gap, Report};
+pub use series::{Limits, Series};
 pub use writer::{Totals, Writer};
 
 /// Major version of the format: a reader refuses files with a higher one.

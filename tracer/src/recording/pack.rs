@@ -23,7 +23,7 @@ const CONNECTION: u8 = 5;
 const LOSS: u8 = 6;
 /// No record: header fields of those behind it.
 const HEADERS: u8 = 7;
-const EXCHANGE: u8 = 8;
+const EXCHANGE: u8 = 9;
 
 /// A record that found no room in a block, with its length.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ pub(super) fn examples() -> Vec<Record> {
     EXAMPLES.lines().map(|line| Record::from_json(line).unwrap()).collect()
 }
 
-fn host() -> Arc<Host> {
+pub(super) fn host() -> Arc<Host> {
     let Some(Record::Host(host)) = examples().into_iter().next() else { panic!("no host") };
     host
 }

@@ -29,6 +29,14 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Adds what another recording, or another part of one, holds.
+    pub fn add(&mut self, more: &Totals) {
+        self.records += more.records;
+        self.connections += more.connections;
+        self.exchanges += more.exchanges;
+        self.lost_events = self.lost_events.saturating_add(more.lost_events);
+    }
+
     pub(super) fn count(&mut self, record: &Record) {
         self.records += 1;
         match record {
@@ -46,6 +54,7 @@ struct Pending {
     body: Vec<u8>,
     packer: pack::Packer,
     records: u32,
+    totals: Totals,
     /// Earliest and latest time of its records.
     times: Option<(Timestamp, Timestamp)>,
     /// When its first record came.
@@ -64,6 +73,7 @@ impl Pending {
         self.body.clear();
         self.packer.clear();
         self.records = 0;
+        self.totals = Totals::default();
         self.times = None;
         self.since = None;
     }
@@ -106,7 +116,7 @@ impl<S: Sink> Writer<S> {
             block: Vec::new(),
         };
         writer.block.extend_from_slice(&file_header(FORMAT_MAJOR, FORMAT_MINOR));
-        writer.put_block()?;
+        writer.put_block(&Totals::default())?;
         writer.add(&Record::Host(host.clone()), now);
         writer.flush()?;
         Ok(writer)
@@ -145,11 +155,35 @@ impl<S: Sink> Writer<S> {
         // Totals are four integers: packing them into memory cannot fail.
         let totals = postcard::to_stdvec(&self.totals).unwrap_or_default();
         self.build_block(BlockKind::End, &totals, 0, (Timestamp(0), Timestamp(0)))?;
-        self.put_block()?;
+        self.put_block(&Totals::default())?;
         if let Err(e) = self.sink.sync() {
             return Err(WriteError::writing(e, self.sink.whole_bytes(self.whole_bytes)));
         }
         Ok((self.totals, self.sink))
+    }
+
+    /// Writes a block that another writer built, behind what is pending: its records are not packed again.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], [`WriteError::Io`].
+    pub(super) fn put_whole(&mut self, block: &[u8], totals: &Totals) -> Result<(), WriteError> {
+        self.flush()?;
+        let Some(frame) = Frame::from_bytes(block) else { return Ok(()) };
+        let frame =
+            Frame { number: self.next_block, records_before: self.written_records, ..frame };
+        self.block.clear();
+        self.block.extend_from_slice(&frame.to_bytes());
+        self.block.extend_from_slice(&block[FRAME_BYTES..]);
+        self.put_block(totals)?;
+        self.next_block += 1;
+        self.written_records += u64::from(frame.records);
+        self.totals.add(totals);
+        Ok(())
+    }
+
+    /// Where it writes.
+    pub const fn sink(&self) -> &S {
+        &self.sink
     }
 
     /// What has been recorded so far, pending records included.
@@ -169,24 +203,34 @@ impl<S: Sink> Writer<S> {
         let packed = packer.push(record, body, MAX_RECORD_BYTES);
         if packed.is_ok() {
             self.pending.note(pack::time_of(record).unwrap_or(now), now);
-            self.totals.count(record);
+            self.count(record);
             return;
         }
         let loss = Record::Loss(Loss { at: now, hook: "recording".to_owned(), events: 1 });
         let Pending { body, packer, .. } = &mut self.pending;
         if packer.push(&loss, body, MAX_RECORD_BYTES).is_ok() {
             self.pending.note(now, now);
-            self.totals.count(&loss);
+            self.count(&loss);
         }
     }
 
-    fn flush(&mut self) -> Result<(), WriteError> {
+    fn count(&mut self, record: &Record) {
+        self.pending.totals.count(record);
+        self.totals.count(record);
+    }
+
+    /// Writes the block that is being filled, however small.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], [`WriteError::Io`].
+    pub fn flush(&mut self) -> Result<(), WriteError> {
         let Some(times) = self.pending.times else { return Ok(()) };
         let body = std::mem::take(&mut self.pending.body);
         let built = self.build_block(BlockKind::Records, &body, self.pending.records, times);
         self.pending.body = body;
         built?;
-        self.put_block()?;
+        let totals = self.pending.totals;
+        self.put_block(&totals)?;
         self.next_block += 1;
         self.written_records += u64::from(self.pending.records);
         self.pending.clear();
@@ -221,8 +265,8 @@ impl<S: Sink> Writer<S> {
     }
 
     /// Writes `self.block`; a part of it that was written before an error is cut off again.
-    fn put_block(&mut self) -> Result<(), WriteError> {
-        if let Err(e) = self.sink.write_all(&self.block) {
+    fn put_block(&mut self, totals: &Totals) -> Result<(), WriteError> {
+        if let Err(e) = self.sink.put(&self.block, totals) {
             // Where even that fails the part stays, and the reader skips it as damage.
             if let Err(cut) = self.sink.cut_back(self.whole_bytes) {
                 log::warn!("cannot cut an unfinished block off the recording: {cut}");

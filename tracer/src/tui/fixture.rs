@@ -45,6 +45,8 @@ pub fn connection(id: u64) -> Connection {
         srtt_us: Some(41),
         exchanges: 0,
         lost_events: 0,
+        isn_sent: None,
+        isn_received: None,
     }
 }
 

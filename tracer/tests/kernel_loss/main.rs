@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod files;
 #[path = "../support/mod.rs"]
 mod support;
 
@@ -57,6 +58,9 @@ fn main() -> ExitCode {
         trial("hooks_that_nobody_asked_for_are_left_out_and_said_to_be", states_alone),
         trial("on_a_saturated_host_what_happens_is_told_within_seconds", saturated),
         trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
+        trial("a_recording_in_several_files_is_whole_in_each", files::in_several_files),
+        trial("recordings_of_two_hosts_become_one_by_one_clock", files::of_two_hosts),
+        trial("the_last_minutes_are_written_when_something_happens", files::of_the_last_minutes),
     ];
     // One after the other: each would be the other's noise.
     let arguments = Arguments { test_threads: Some(1), ..arguments };

@@ -118,6 +118,8 @@ pub struct Exchange {
 #[derive(Clone, Debug, Deserialize)]
 pub struct Message {
     pub at: Option<Timestamp>,
+    pub seq: Option<u32>,
+    pub wire_bytes: Option<u64>,
     pub headers: Vec<(String, String)>,
     pub body_bytes: Option<u64>,
     pub media_type: Option<String>,

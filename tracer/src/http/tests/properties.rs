@@ -85,6 +85,8 @@ fn framed(body: &Body, text: &mut String, with_content: bool) {
     }
 }
 
+const INTERIM: &str = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n";
+
 impl Pair {
     fn request(&self, id: usize) -> String {
         let mut text = format!("{} /{id} HTTP/1.1\r\nHost: h\r\n", self.method);
@@ -94,7 +96,7 @@ impl Pair {
     }
 
     fn response(&self, id: usize, until_close: bool) -> String {
-        let mut text = "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".repeat(self.interim);
+        let mut text = INTERIM.repeat(self.interim);
         text.push_str(&format!("HTTP/1.1 {} x\r\nX-Id: {id}\r\n", self.status));
         let has_content = self.method != "HEAD" && !matches!(self.status, 204 | 304);
         if until_close && has_content {
@@ -236,16 +238,23 @@ impl Wire {
     }
 }
 
-/// An exchange without its times.
-type Timeless = (u64, Option<(Head, u64)>, Option<(Head, u64)>, Vec<u16>, bool, u64);
+/// A message without its times: head, content, and its place on the stream.
+type Half = (Head, u64, u32, Option<u64>);
 
-fn timeless(exchange: &Exchange) -> Timeless {
-    let half = |half: &Option<Message>| half.as_ref().map(|m| (m.head.clone(), m.body_bytes));
+/// An exchange without its times.
+type Timeless = (u64, Option<Half>, Option<Half>, Vec<u16>, bool, u64);
+
+/// `client`, `server`: the streams' first sequence numbers.
+fn timeless(exchange: &Exchange, client: u32, server: u32) -> Timeless {
+    let half = |half: &Option<Message>, first: u32| {
+        let place = |m: &Message| m.seq.wrapping_sub(first);
+        half.as_ref().map(|m| (m.head.clone(), m.body_bytes, place(m), m.wire_bytes))
+    };
     let interim = exchange.interim.to_vec();
     (
         exchange.number,
-        half(&exchange.request),
-        half(&exchange.response),
+        half(&exchange.request, client),
+        half(&exchange.response, server),
         interim,
         exchange.complete(),
         exchange.missing_bytes(),
@@ -259,7 +268,7 @@ fn in_order(conversation: &Conversation) -> Vec<Timeless> {
         wire.client(&requests).server(&responses);
     }
     wire.fin(Received).fin(Sent).close();
-    wire.told.done.iter().map(timeless).collect()
+    wire.told.done.iter().map(|e| timeless(e, CLIENT_SEQ, SERVER_SEQ)).collect()
 }
 
 fn request_id(exchange: &Exchange) -> Option<usize> {
@@ -282,7 +291,8 @@ proptest! {
         let told = in_order(&conversation);
         let pairs: Vec<_> = conversation.turns.iter().flatten().collect();
         prop_assert_eq!(told.len(), pairs.len());
-        for (pair, (_, request, response, interim, complete, missing)) in pairs.iter().zip(told) {
+        let (mut sent, mut received) = (0, 0);
+        for (id, (pair, (_, request, response, interim, complete, missing))) in pairs.iter().zip(told).enumerate() {
             prop_assert!(complete && missing == 0);
             prop_assert_eq!(interim.len(), pair.interim);
             let size = |body: &Body| match body {
@@ -290,8 +300,18 @@ proptest! {
                 Body::Length(n) => *n as u64,
                 Body::Chunked(sizes) => sizes.iter().sum::<usize>() as u64,
             };
-            prop_assert_eq!(request.unwrap().1, size(&pair.request));
-            let (head, bytes) = response.unwrap();
+            let (_, bytes, place, wire_bytes) = request.unwrap();
+            prop_assert_eq!(bytes, size(&pair.request));
+            let length = pair.request(id).len();
+            prop_assert_eq!((place as usize, wire_bytes), (sent, Some(length as u64)));
+            sent += length;
+            let (head, bytes, place, wire_bytes) = response.unwrap();
+            let last = conversation.until_close && id + 1 == pairs.len();
+            let length = pair.response(id, last).len();
+            let interim = INTERIM.len() * pair.interim;
+            prop_assert_eq!(place as usize, received + interim);
+            prop_assert_eq!(wire_bytes, Some((length - interim) as u64));
+            received += length;
             let until_close = head.field("content-length").is_none() && head.field("transfer-encoding").is_none();
             let empty = pair.method == "HEAD" || matches!(pair.status, 204 | 304);
             let expected = if empty { 0 } else if until_close { 5 } else { size(&pair.response) };
@@ -320,7 +340,7 @@ proptest! {
             wire.disorderly(Received, &responses, &mut choices);
         }
         wire.fin(Received).fin(Sent).close();
-        let told: Vec<_> = wire.told.done.iter().map(timeless).collect();
+        let told: Vec<_> = wire.told.done.iter().map(|e| timeless(e, sent, received)).collect();
         prop_assert_eq!(told, in_order(&conversation));
         prop_assert_eq!(wire.http.counters(), super::super::Counters::default());
     }
@@ -364,7 +384,7 @@ fn check_told(told: &[Exchange], whole: &[Timeless]) -> Result<(), TestCaseError
             brief(exchange)
         );
         if exchange.complete() {
-            let (_, request, response, interim, ..) = timeless(exchange);
+            let (_, request, response, interim, ..) = timeless(exchange, CLIENT_SEQ, SERVER_SEQ);
             let expected = &whole[request_id(exchange).unwrap()];
             prop_assert_eq!((&request, &response), (&expected.1, &expected.2));
             prop_assert!(interim.len() <= expected.3.len());

@@ -11,6 +11,8 @@ fn context(show_secrets: bool) -> RecordContext<'static> {
         connect_us: Some(120),
         tls_us: None,
         server: Some(SocketAddress { ip: [127, 0, 0, 1].into(), port: 8080 }),
+        client_isn: Some(CLIENT_SEQ - 1),
+        server_isn: Some(SERVER_SEQ - 1),
         show_secrets,
     }
 }
@@ -127,6 +129,49 @@ fn caches_are_known_by_what_they_say() {
     }
     let not_modified = records(&["GET / HTTP/1.1\r\n\r\n"], &["HTTP/1.1 304 x\r\n\r\n"]);
     assert_eq!(not_modified[0].response.as_ref().unwrap().from_cache, Some(true));
+}
+
+#[test]
+fn a_message_has_its_place_on_its_stream() {
+    let (request, response) = (
+        "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        "HTTP/1.1 204 x\r\n\r\n",
+    );
+    let records = records(&[request, request], &[response, response]);
+    let places = |record: &record::Exchange| {
+        let (request, response) = (record.request.as_ref(), record.response.as_ref());
+        let (request, response) = (request.unwrap(), response.unwrap());
+        [(request.seq, request.wire_bytes), (response.seq, response.wire_bytes)]
+    };
+    let (sent, received) = (request.len() as u32, response.len() as u32);
+    let lengths = [sent, received].map(|bytes| Some(u64::from(bytes)));
+    assert_eq!(places(&records[0]), [(Some(1), lengths[0]), (Some(1), lengths[1])]);
+    let second = [(Some(1 + sent), lengths[0]), (Some(1 + received), lengths[1])];
+    assert_eq!(places(&records[1]), second);
+}
+
+#[test]
+fn a_place_or_length_that_is_not_known_is_null() {
+    let mut wire = Wire::in_the_middle();
+    wire.client("GET / HTTP/1.1\r\n\r\n")
+        .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n")
+        .close();
+    let unknown = RecordContext { client_isn: None, server_isn: None, ..context(false) };
+    let record = wire.told.done[0].to_record(&unknown);
+    let (request, response) = (record.request.unwrap(), record.response.unwrap());
+    assert_eq!((request.seq, request.wire_bytes), (None, Some(18)));
+    assert_eq!((response.seq, response.wire_bytes), (None, None));
+}
+
+#[test]
+fn bytes_that_were_lost_in_content_of_known_length_count() {
+    let mut wire = Wire::new();
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n";
+    wire.client("GET / HTTP/1.1\r\n\r\n").server(head).lose(Received, 5).server("rest");
+    wire.wait();
+    let record = wire.told.done[0].to_record(&context(false));
+    assert_eq!(record.missing_bytes, 5);
+    assert_eq!(record.response.unwrap().wire_bytes, Some(head.len() as u64 + 9));
 }
 
 #[test]
