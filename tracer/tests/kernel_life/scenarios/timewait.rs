@@ -7,11 +7,10 @@ use std::time::Duration;
 use tracer::tcp::TcpState::{Close, Established, FinWait1, FinWait2, LastAck, SynSent, TimeWait};
 use tracer::tcp::flags;
 
-use super::opening::close_client_first;
 use super::{ACTIVE_CLIENT, ACTIVE_SERVER, PASSIVE_CLIENT, PASSIVE_SERVER};
 use crate::expect::{Lived, Lives};
 use crate::stage::Stage;
-use crate::support::actor::Options;
+use crate::support::actor::{Conn, Options};
 use crate::support::packet::{self, Segment};
 use crate::support::records::Life;
 use crate::support::wire::End;
@@ -22,9 +21,21 @@ const TIME_WAIT_US: std::ops::RangeInclusive<u64> = 59_900_000..=62_500_000;
 /// How late TIME_WAIT behind an orphan's FIN_WAIT2 may be told.
 const SOON_US: u64 = 2_100_000;
 
+/// Closes an open connection from `first`'s side, the second FIN not before the first is acknowledged. An ACK that the
+/// second FIN overtook (a delayed one, from another processor) would be old to the TIME_WAIT, which answers it to a
+/// socket that is gone, and the reset that comes back kills the TIME_WAIT (RFC 1337).
+fn close_in_turn(first: &Conn<'_>, second: &Conn<'_>) {
+    first.shutdown();
+    second.receive_end(0);
+    first.wait_state(Some(FinWait2));
+    second.close();
+    first.receive_end(0);
+    first.close();
+}
+
 pub fn natural_end(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    close_client_first(&pair.client, &pair.server);
+    close_in_turn(&pair.client, &pair.server);
     Lives::new()
         .pair(
             pair.client.client(ACTIVE_CLIENT).graceful("local"),
@@ -50,13 +61,13 @@ pub fn taken_over_by_connect(stage: &Stage) -> Lives {
     let from = stage.client_at(6000);
     let client = stage.client.connect_from(from, listener.at);
     let server = listener.accept();
-    close_client_first(&client, &server);
+    close_in_turn(&client, &server);
     client.wait_state(Some(TimeWait));
     // The kernel's own rule is about time that passes: a second, counted in whole seconds.
     sleep(Duration::from_millis(2100));
     let again = stage.client.connect_from(from, listener.at);
     let server_again = listener.accept();
-    close_client_first(&again, &server_again);
+    close_in_turn(&again, &server_again);
     Lives::new()
         .pair(
             client.client(ACTIVE_CLIENT).graceful("local"),
@@ -76,7 +87,7 @@ pub fn taken_over_by_syn(stage: &Stage) -> Lives {
     let open = || {
         let client = stage.client.connect_from(from, listener.at);
         let server = listener.accept();
-        close_client_first(&server, &client);
+        close_in_turn(&server, &client);
         server.wait_state(Some(TimeWait));
         (client, server)
     };
@@ -95,7 +106,7 @@ pub fn taken_over_by_syn(stage: &Stage) -> Lives {
 /// RFC 1337's hazard, on by default. Both FINs were acknowledged before: the verdict stays.
 pub fn killed_by_reset(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    close_client_first(&pair.client, &pair.server);
+    close_in_turn(&pair.client, &pair.server);
     pair.client.wait_state(Some(TimeWait));
     pair.server.wait_state(None);
     let wire = stage.wire();
@@ -114,7 +125,7 @@ pub fn killed_by_reset(stage: &Stage) -> Lives {
 pub fn no_room(stage: &Stage) -> Lives {
     stage.sysctl("ipv4/tcp_max_tw_buckets", "0");
     let pair = stage.pair();
-    close_client_first(&pair.client, &pair.server);
+    close_in_turn(&pair.client, &pair.server);
     pair.client.wait_state(None);
     Lives::new().pair(
         pair.client.client(&[SynSent, Established, FinWait1, FinWait2, Close]).graceful("local"),
