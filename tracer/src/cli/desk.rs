@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use anyhow::Context as _;
 
 use crate::engine::Output;
-use crate::export;
+use crate::export::{Format, Known};
 use crate::pipeline::Pipeline;
 use crate::playback::Play;
 use crate::record::Record;
@@ -44,10 +44,10 @@ impl Desk {
 
 impl Tools for Desk {
     /// On a thread of its own: a hundred thousand connections take a second, and the view goes on.
-    fn export(&mut self, held: Held) {
+    fn export(&mut self, held: Held, form: Format) {
         let notices = self.notices.clone();
         let work = move || {
-            let notice = match write(&held) {
+            let notice = match write(&held, form) {
                 Ok(path) => said(exported(&held, &path)),
                 Err(error) => failed(format!("nothing exported: {error:#}")),
             };
@@ -77,10 +77,12 @@ fn exported(held: &Held, path: &std::path::Path) -> String {
     format!("exported {} connections to {}{missing}", held.connections, path.display())
 }
 
-fn write(held: &Held) -> anyhow::Result<PathBuf> {
-    let (path, file) = create("jsonl")?;
+fn write(held: &Held, form: Format) -> anyhow::Result<PathBuf> {
+    let mut known = Known::default();
+    held.records.iter().for_each(|record| known.learn(record));
+    let (path, file) = create(form.name())?;
     let mut records = held.records.iter().cloned().map(Ok);
-    export::jsonl::write(&mut records, &mut BufWriter::new(file))
+    form.write(&mut records, &known, &mut BufWriter::new(file))
         .with_context(|| format!("{}", path.display()))?;
     Ok(path)
 }

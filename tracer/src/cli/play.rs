@@ -15,6 +15,7 @@ use signal_hook::flag;
 use super::args::ViewArgs;
 use super::desk::{self, Desk};
 use super::view::{parse_row_filter, take_log};
+use crate::export::Format;
 use crate::playback::{Play, Player, Reveal, told_at};
 use crate::record::Record;
 use crate::recording::{ReadError, Reader};
@@ -164,8 +165,8 @@ struct PlayTools {
 }
 
 impl Tools for PlayTools {
-    fn export(&mut self, held: Held) {
-        self.desk.export(held);
+    fn export(&mut self, held: Held, form: Format) {
+        self.desk.export(held, form);
     }
 
     fn toggle_recording(&mut self) {

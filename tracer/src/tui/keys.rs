@@ -6,6 +6,7 @@ use crossterm::event::{
 use ratatui::layout::{Position, Rect};
 
 use super::model::filter::Edit;
+use super::model::forms;
 use super::model::{Action, LogKey, Model};
 use crate::playback::Play;
 
@@ -21,16 +22,19 @@ pub enum Focus {
     FilterLine,
     /// To the log.
     Log,
+    /// To the forms that can be exported to.
+    Forms,
 }
 
 impl Focus {
     /// Where they go now.
     #[must_use]
     pub fn of(model: &Model) -> Focus {
-        match (&model.editing, model.panes.log_keys) {
-            (Some(_), _) => Focus::FilterLine,
-            (None, true) => Focus::Log,
-            (None, false) => Focus::Page,
+        match &model.editing {
+            Some(_) => Focus::FilterLine,
+            None if model.panes.forms => Focus::Forms,
+            None if model.panes.log_keys => Focus::Log,
+            None => Focus::Page,
         }
     }
 }
@@ -52,6 +56,8 @@ pub fn action(key: KeyEvent, focus: Focus) -> Option<Action> {
         KeyCode::BackTab if typing => Some(Action::Edit(Edit::CompleteBack)),
         code if typing => edit(code, control).map(Action::Edit),
         code if focus == Focus::Log => of_log(code),
+        KeyCode::Char(letter) if focus == Focus::Forms => forms::by_key(letter).map(Action::Export),
+        _ if focus == Focus::Forms => None,
         KeyCode::Tab | KeyCode::BackTab => Some(Action::NextPage),
         KeyCode::Char(letter) => command(letter, control),
         code => movement(code),
@@ -129,7 +135,7 @@ fn command(letter: char, control: bool) -> Option<Action> {
         'b' => Action::NextGrouping,
         'y' => Action::Copy,
         'Y' => Action::CopyFilter,
-        'e' => Action::Export,
+        'e' => Action::ChooseForm,
         'r' => Action::ToggleRecording,
         '.' => Action::Play(Play::Step),
         ']' => Action::Skip(SKIP_S),
@@ -162,6 +168,7 @@ fn movement(code: KeyCode) -> Option<Action> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::export::Format;
 
     fn press(code: KeyCode, modifiers: KeyModifiers, focus: Focus) -> Option<Action> {
         action(KeyEvent::new(code, modifiers), focus)
@@ -169,7 +176,7 @@ mod tests {
 
     #[test]
     fn control_c_leaves_whatever_is_open() {
-        for focus in [Focus::Page, Focus::FilterLine, Focus::Log] {
+        for focus in [Focus::Page, Focus::FilterLine, Focus::Log, Focus::Forms] {
             let action = press(KeyCode::Char('c'), KeyModifiers::CONTROL, focus);
             assert_eq!(action, Some(Action::Quit));
         }
@@ -189,6 +196,15 @@ mod tests {
         assert_eq!(press(KeyCode::Right), Some(Action::Log(LogKey::ShowMore)));
         assert_eq!(press(KeyCode::Esc), Some(Action::Back));
         assert_eq!(press(KeyCode::Char('s')), None);
+    }
+
+    #[test]
+    fn where_a_form_is_chosen_its_letter_takes_it_and_others_do_nothing() {
+        let press = |code| press(code, KeyModifiers::NONE, Focus::Forms);
+        assert_eq!(press(KeyCode::Char('h')), Some(Action::Export(Format::Har)));
+        assert_eq!(press(KeyCode::Char('q')), None);
+        assert_eq!(press(KeyCode::Down), None);
+        assert_eq!(press(KeyCode::Esc), Some(Action::Back));
     }
 
     #[test]

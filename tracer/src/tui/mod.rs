@@ -25,6 +25,7 @@ use ratatui::layout::Rect;
 use theme::{Palette, Theme};
 use tui_logger::{TuiWidgetEvent, TuiWidgetState};
 
+use crate::export::Format;
 use crate::playback::Play;
 use crate::time::Timestamp;
 use crate::view_update::Update;
@@ -56,8 +57,8 @@ pub struct ViewOptions {
 
 /// What a person may ask for that reaches beyond the view. What became of it comes as an [`Update::Notice`].
 pub trait Tools: Send {
-    /// Writes these records to a file.
-    fn export(&mut self, held: Held);
+    /// Writes these records to a file of this form.
+    fn export(&mut self, held: Held, form: Format);
     /// Begins a recording, or ends the one that is written.
     fn toggle_recording(&mut self);
     /// Asks something of the player of a recording.
@@ -99,7 +100,7 @@ pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::
         match if input { take_keys(&mut model, table)? } else { None } {
             Some(Effect::Quit) => break,
             Some(Effect::Copy(text)) => term::copy(&text).context("the terminal is gone")?,
-            Some(Effect::Export(held)) => options.tools.export(held),
+            Some(Effect::Export(held, form)) => options.tools.export(held, form),
             Some(Effect::Log(key)) => log.transition(in_log(key)),
             Some(Effect::Play(play)) => options.tools.play(play),
             Some(Effect::ToggleRecording) => options.tools.toggle_recording(),

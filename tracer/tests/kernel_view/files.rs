@@ -18,6 +18,16 @@ fn file(folder: &Path, ending: &str) -> PathBuf {
     files().expect("it was there just now")
 }
 
+/// Keys and endings of what can be exported to.
+const FORMS: [(&str, &str); 6] = [
+    ("Enter", ".jsonl"),
+    ("c", ".csv"),
+    ("h", ".har"),
+    ("p", ".perfetto"),
+    ("w", ".pcapng"),
+    ("b", ".html"),
+];
+
 pub fn taken_along(stage: &Stage) {
     let folder = tempfile::tempdir().expect("a folder for files");
     let tracer = environment::tracer();
@@ -35,10 +45,14 @@ pub fn taken_along(stage: &Stage) {
     let pair = stage.connect(&listener);
     pair.exchange("/kept", Duration::ZERO, "200 OK");
     view.until("the request", |picture| picture.count(&["GET /kept", "200"]) == 2);
-    view.press(&["e"]);
-    view.until("what was exported", |picture| {
-        picture.footer().starts_with(" exported ") && picture.footer().contains(".jsonl")
-    });
+    for (key, ending) in FORMS {
+        view.press(&["e"]);
+        view.until("the forms", |picture| picture.footer().contains("export as: j JSON lines"));
+        view.press(&[key]);
+        view.until("what was exported", |picture| {
+            picture.footer().starts_with(" exported ") && picture.footer().contains(ending)
+        });
+    }
     pair.close();
     view.until("the end of one side", |picture| {
         picture.has(&["CLOSE ", ":8080", "closed by remote"])
@@ -49,6 +63,10 @@ pub fn taken_along(stage: &Stage) {
     });
     view.press(&["q"]);
 
+    for (_, ending) in FORMS {
+        let bytes = fs::metadata(file(folder.path(), &ending[1..])).expect("the export").len();
+        assert!(bytes > 0, "{ending}");
+    }
     let exported = fs::read_to_string(file(folder.path(), "jsonl")).expect("the export");
     let told = |kind: &str| {
         let begin = format!("{{\"type\":\"{kind}\"");

@@ -2,8 +2,10 @@
 
 use super::export::{self, Held};
 use super::filter::{ActiveFilter, Edit, FilterLine};
+use super::forms::FORMS;
 use super::requests::By;
 use super::{Flow, Model, Page, completion, copy};
+use crate::export::Format;
 use crate::playback::Play;
 use crate::time::Timestamp;
 
@@ -38,7 +40,7 @@ pub enum Action {
     Edit(Edit),
     /// Open the selected connection; in the filter line: put it into force.
     Enter,
-    /// Close what is open: help, filter line, detail, then let go of the selection.
+    /// Close what is open: help, the forms, filter line, detail, then let go of the selection.
     Back,
     /// Select what stands in this line of the table, its heading being line 0; picked again it opens.
     Pick(usize),
@@ -52,8 +54,10 @@ pub enum Action {
     Copy,
     /// Copy the filter that shows the selected connection.
     CopyFilter,
-    /// Write what is selected, or else what is shown, to a file.
-    Export,
+    /// Ask for the form in which what is selected, or else what is shown, is to be written to a file.
+    ChooseForm,
+    /// Write it in this form.
+    Export(Format),
     /// Begin a recording, or end it.
     ToggleRecording,
     /// Ask something of the player of a recording.
@@ -77,8 +81,8 @@ pub enum Action {
 pub enum Effect {
     /// Put this into the terminal's clipboard.
     Copy(String),
-    /// Write this to a file.
-    Export(Held),
+    /// Write this to a file of this form.
+    Export(Held, Format),
     /// Begin a recording, or end it.
     ToggleRecording,
     /// Ask this of the player.
@@ -151,6 +155,7 @@ impl Model {
             }
             Action::Edit(edit) => self.edit_filter(edit),
             Action::Enter if self.editing.is_some() => self.apply_filter(),
+            Action::Enter if self.panes.forms => return Some(self.export(FORMS[0].1)),
             Action::Enter if self.page == Page::Groups => self.enter_group(),
             Action::Enter => self.open_detail(),
             Action::Back => self.back(),
@@ -160,7 +165,8 @@ impl Model {
             Action::NextGrouping => self.next_grouping(),
             Action::Copy => return self.copied().map(Effect::Copy),
             Action::CopyFilter => return self.selected().map(copy::filter).map(Effect::Copy),
-            Action::Export => return Some(Effect::Export(export::held(self))),
+            Action::ChooseForm => self.panes.forms = true,
+            Action::Export(form) => return Some(self.export(form)),
             Action::ToggleRecording => return Some(Effect::ToggleRecording),
             Action::ToggleLog => {
                 self.panes.log = !self.panes.log;
@@ -174,6 +180,11 @@ impl Model {
             Action::ToggleHelp => self.panes.help = !self.panes.help,
         }
         None
+    }
+
+    fn export(&mut self, form: Format) -> Effect {
+        self.panes.forms = false;
+        Effect::Export(export::held(self), form)
     }
 
     fn skip(&self, seconds: i64) -> Option<Play> {
@@ -400,6 +411,8 @@ impl Model {
     fn back(&mut self) {
         if self.panes.help {
             self.panes.help = false;
+        } else if self.panes.forms {
+            self.panes.forms = false;
         } else if self.panes.log_keys {
             self.panes.log_keys = false;
         } else if self.editing.is_some() {

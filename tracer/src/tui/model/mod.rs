@@ -7,6 +7,7 @@ pub mod copy;
 pub mod detail;
 pub mod export;
 pub mod filter;
+pub mod forms;
 pub mod groups;
 pub mod ladder;
 pub mod lanes;
@@ -93,6 +94,8 @@ pub struct Panes {
     pub log: bool,
     /// Whether keys go to the log: its targets and levels.
     pub log_keys: bool,
+    /// The forms that can be exported to.
+    pub forms: bool,
     /// The keys.
     pub help: bool,
 }

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::put_line;
 use crate::tui::model::filter::FilterLine;
+use crate::tui::model::forms::FORMS;
 use crate::tui::model::{Flow, Model, Page};
 use crate::tui::text::{clean, fit};
 use crate::tui::theme::Theme;
@@ -15,14 +16,14 @@ use crate::tui::theme::Theme;
 pub fn draw(buffer: &mut Buffer, area: Rect, model: &Model, theme: &Theme) -> Option<u16> {
     match (&model.editing, model.notice()) {
         (Some(line), _) => Some(filter_line(buffer, area, line, theme)),
-        (None, Some(notice)) => {
+        (None, Some(notice)) if !model.panes.forms => {
             let style = if notice.is_failure { theme.bad } else { theme.notice };
             let text =
                 fit(&clean(&notice.text), usize::from(area.width).saturating_sub(2)).into_owned();
             put_line(buffer, area, 0, &Line::styled(format!(" {text}"), style));
             None
         }
-        (None, None) => {
+        (None, _) => {
             let position = position(model);
             let room = area.width.saturating_sub(position.width() as u16 + 1);
             put_line(buffer, area, 0, &keys(model, usize::from(room), theme));
@@ -45,8 +46,14 @@ const LOG_KEYS: [(&str, &str); 6] = [
 
 /// The keys that matter now, as many as fit.
 fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
+    if model.panes.forms {
+        let keys: Vec<_> = FORMS.iter().map(|(key, _, name)| (key.to_string(), *name)).collect();
+        let back = [("Esc", "back")];
+        let all = keys.iter().map(|(key, name)| (key.as_str(), *name)).chain(back);
+        return line_of("export as:", all, room, theme);
+    }
     if model.panes.log_keys {
-        return line_of(LOG_KEYS.iter(), room, theme);
+        return line_of("", LOG_KEYS.iter().copied(), room, theme);
     }
     let pause = if matches!(model.flow, Flow::Paused { .. }) { "go on" } else { "pause" };
     let other = match model.page {
@@ -73,16 +80,22 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
     let alarm = [("!", "next alarm")];
     let alarm = if model.table.alarms().is_empty() { &[][..] } else { &alarm[..] };
     let all = before.iter().chain(play).chain(alarm).chain(&enter).chain(&after).chain(&files);
-    line_of(all, room, theme)
+    line_of("", all.copied(), room, theme)
 }
 
+/// As many of `keys` as fit, behind what they are about, where that needs a word.
 fn line_of<'a>(
-    keys: impl Iterator<Item = &'a (&'a str, &'a str)>,
+    about: &'static str,
+    keys: impl Iterator<Item = (&'a str, &'a str)>,
     room: usize,
     theme: &Theme,
 ) -> Line<'static> {
     let mut line = Line::from(" ");
-    for &(key, does) in keys {
+    if !about.is_empty() {
+        line.push_span(Span::styled(about, theme.text));
+        line.push_span(" ");
+    }
+    for (key, does) in keys {
         if line.width() + key.width() + does.len() + 2 <= room {
             line.push_span(Span::styled(key.to_owned(), theme.accent));
             line.push_span(Span::styled(format!(" {does}  "), theme.dim));

@@ -22,7 +22,7 @@ const KEYS: [(&str, &str); 27] = [
     ("Tab", "connections, requests, groups"),
     ("b", "groups: by process, remote host, port, container"),
     ("y Y", "copy address or curl command; the filter that selects it"),
-    ("e", "export what is selected, else what is shown, as JSON lines"),
+    ("e", "export what is selected, else what is shown, in any form"),
     ("r", "begin and end a recording of everything"),
     (". + -", "in a recording: the next record, faster, slower"),
     ("[ ] c", "10 s back or on; to the begin of the selected connection"),

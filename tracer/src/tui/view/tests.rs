@@ -243,6 +243,19 @@ fn help_names_the_keys() {
 }
 
 #[test]
+fn the_forms_to_export_to_are_offered_with_their_keys() {
+    let mut model = mixed();
+    model.act(Action::ChooseForm);
+    let footer = |model: &mut Model| picture(model, 80, 24).lines().last().unwrap().to_owned();
+    let offered = footer(&mut model);
+    assert!(
+        offered.contains("export as: j JSON lines  c CSV  h HAR  p Perfetto  w pcapng  b a page")
+    );
+    model.act(Action::Back);
+    assert!(!footer(&mut model).contains("export as"));
+}
+
+#[test]
 fn a_wrong_filter_is_told_while_it_is_typed() {
     pictures("filter_error", || {
         let mut model = mixed();
