@@ -16,6 +16,9 @@ pub const CAPTURE_BUDGET_BYTES: u32 = 64 * 1024;
 /// Bytes kept of an executable's path, the ending NUL included.
 pub const PATH_BYTES: usize = 256;
 
+/// Words of 64 bits that hold a bit for each port.
+pub const WATCHED_PORT_WORDS: usize = 1024;
+
 /// What the bytes of an event are. The discriminants are the wire's `kind`.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,7 +193,10 @@ wire!(
         /// 1 when SOCK_DONE is set: the remote FIN was received in order.
         fin_received: u32,
         /// 1 when SOCK_DEAD is set: no process holds the socket any more (an orphan).
-        orphan: u32,
+        orphan: u16,
+        /// 1 when the socket was told of before it had both ports, and now that it has them neither is watched:
+        /// nothing more comes of it.
+        unwatched: u16,
     }
 );
 

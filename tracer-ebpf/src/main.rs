@@ -9,6 +9,7 @@
 mod emit;
 mod kernel;
 mod maps;
+mod ports;
 mod probes;
 mod socket;
 

@@ -4,7 +4,7 @@ use aya_ebpf::{
     btf_maps::{PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use tracer_common::{Hook, HookCounters, KernelLayout};
+use tracer_common::{Hook, HookCounters, KernelLayout, WATCHED_PORT_WORDS};
 
 /// States, timers, segments, owners, resets: what a connection's life is told from.
 /// Its size is a default; user space sets the real one at load.
@@ -32,6 +32,14 @@ pub static LAST_DIAGNOSTIC: PerCpuArray<u64, 1> = PerCpuArray::new();
 // SAFETY: a struct of integers, for which zeroes are valid.
 pub static LAYOUT: KernelLayout = unsafe { core::mem::zeroed() };
 
+/// 1 where only connections with a port of [`WATCHED_PORTS`] at either end are told of, set at load.
+#[unsafe(no_mangle)]
+pub static PORTS_ARE_CHOSEN: u8 = 0;
+
+/// A bit for each port, set at load: port `p` is bit `p % 64` of word `p / 64`.
+#[unsafe(no_mangle)]
+pub static WATCHED_PORTS: [u64; WATCHED_PORT_WORDS] = [0; WATCHED_PORT_WORDS];
+
 /// What its first payload said a socket carries.
 pub const CLASS_UNDECIDED: u8 = 0;
 /// HTTP/1: payload is forwarded.
@@ -55,4 +63,6 @@ pub struct SocketMemory {
     pub class: u8,
     /// 1 after a CONNECT request: a 2xx answer ends HTTP on this socket.
     pub connect_pending: u8,
+    /// 1 when it was told of though it may turn out not to be watched: it did not have both ports yet.
+    pub is_undecided: u32,
 }

@@ -38,13 +38,25 @@ pub trait SockCommon: Copy {
         self.member(offset!(skc_state))
     }
 
+    /// The other end's port; 0 where there is none yet.
+    #[inline(always)]
+    fn remote_port(self) -> u16 {
+        u16::from_be(self.member(offset!(skc_dport)))
+    }
+
     /// The cookie that the socket has by now; 0 where nobody asked for one yet.
     #[inline(always)]
     fn stored_cookie(self) -> u64 {
         self.member(offset!(skc_cookie))
     }
 
-    /// Addresses, remote port and namespace; the local port is `skc_num`.
+    /// The port that the socket is bound to, in the front of all three kinds of socket. See also `source_port`.
+    #[inline(always)]
+    fn number(self) -> u16 {
+        self.member(offset!(skc_num))
+    }
+
+    /// Addresses, remote port and namespace; the local port is [`SockCommon::number`].
     #[inline(always)]
     fn endpoints(self, family: u16, out: *mut Endpoints) {
         let (local, remote): ([u32; 4], [u32; 4]) = if family == AF_INET6 {
@@ -58,8 +70,8 @@ pub trait SockCommon: Copy {
         // SAFETY: `out` is ring memory of an event, whole and exclusively ours until it is submitted.
         unsafe {
             set_addresses(out, local, remote);
-            (*out).local_port = self.member(offset!(skc_num));
-            (*out).remote_port = u16::from_be(self.member(offset!(skc_dport)));
+            (*out).local_port = self.number();
+            (*out).remote_port = self.remote_port();
             (*out).netns = self.netns();
         }
     }

@@ -147,6 +147,7 @@ fn state(event: &wire::State) -> Result<State, DecodeError> {
         errno: event.sk_err,
         fin_received: event.fin_received != 0,
         orphan: event.orphan != 0,
+        unwatched: event.unwatched != 0,
         counters: counters(event),
     })
 }

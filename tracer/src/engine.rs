@@ -463,6 +463,7 @@ mod tests {
                 errno: 0,
                 fin_received: false,
                 orphan: false,
+                unwatched: false,
                 counters: Counters::default(),
             };
             let body = Body::State(state);

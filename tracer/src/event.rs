@@ -128,6 +128,8 @@ pub struct State {
     pub fin_received: bool,
     /// Whether no process holds the socket any more.
     pub orphan: bool,
+    /// Whether the socket was told of before it had both ports, and neither is watched: nothing more comes of it.
+    pub unwatched: bool,
     /// Counters at that moment.
     pub counters: Counters,
 }

@@ -18,6 +18,7 @@ pub mod merge;
 pub mod pipeline;
 pub mod plain;
 pub mod playback;
+pub mod ports;
 pub mod record;
 pub mod recording;
 pub mod ring;

@@ -21,6 +21,7 @@ use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot}
 use crate::event::{Body, Counters, Tuple};
 use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
+use crate::ports::PortSet;
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Gauge, Merger, SETTLE_NS, Source};
 use crate::time::{TimeAnchor, Timestamp};
@@ -35,12 +36,14 @@ const EXPIRY_EVERY_NS: u64 = 1_000_000;
 /// How often the kernel is asked for runs of hooks that it left out, nanoseconds.
 const MISSED_RUNS_EVERY_NS: u64 = 1_000_000_000;
 /// What a run is asked for.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// Sizes of the rings.
     pub rings: RingSizes,
     /// Groups of hooks to attach.
     pub groups: Groups,
+    /// Connections with none of these ports at either end are left out by the kernel side and cost next to nothing.
+    pub ports: PortSet,
     /// Leave secrets as they are.
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
@@ -92,6 +95,7 @@ pub struct Pipeline {
     is_merged: bool,
     /// Until when an unknown step may be from before the hooks.
     start_until_ns: u64,
+    ports: PortSet,
 }
 
 /// What was already told as lost.
@@ -128,7 +132,8 @@ impl Pipeline {
     pub fn start(options: Options) -> anyhow::Result<Pipeline> {
         let anchor = TimeAnchor::new(clock_ns(ClockId::CLOCK_REALTIME), monotonic_ns());
         let started_at = anchor.at(monotonic_ns());
-        let loaded = load::load(options.rings, options.groups).context("tracing cannot start")?;
+        let loaded = load::load(options.rings, options.groups, &options.ports)
+            .context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
         let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
         let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
@@ -147,7 +152,8 @@ impl Pipeline {
             malformed: 0,
             seen: 0,
             processes: ProcessTable::new(cgroup_root),
-            looks: Looks::start(anchor).context("tracing cannot start: no threads")?,
+            looks: Looks::start(anchor, &options.ports)
+                .context("tracing cannot start: no threads")?,
             next_losses_ns: 0,
             next_missed_runs_ns: 0,
             next_expiry_ns: 0,
@@ -155,6 +161,7 @@ impl Pipeline {
             begun: Vec::new(),
             is_merged: false,
             start_until_ns: u64::MAX,
+            ports: options.ports,
         };
         pipeline.merge_older();
         Ok(pipeline)
@@ -162,7 +169,7 @@ impl Pipeline {
 
     /// The sockets that are there already. The hooks are attached: nothing falls between.
     fn merge_older(&mut self) {
-        let dump = SocketDumper::new().dump_all();
+        let dump = SocketDumper::new(self.ports.clone()).dump_all();
         // Events know better than a dump that takes its time on a busy host.
         let mut begun = Vec::new();
         let dumped_ns = monotonic_ns();
@@ -381,7 +388,7 @@ impl Pipeline {
 
     /// The run is over: takes in the last events and tells what is still open.
     pub fn finish(&mut self, out: &mut Vec<Output>) {
-        let census = looks::take_census(&mut SocketDumper::new(), self.anchor);
+        let census = looks::take_census(&mut SocketDumper::new(self.ports.clone()), self.anchor);
         let written: u64 =
             Hook::ALL.iter().map(|hook| self.loaded.counters.read(*hook).emitted).sum();
         let now_ns = monotonic_ns();

@@ -10,6 +10,7 @@ use crate::{
     emit::{self, Origin},
     kernel,
     maps::SocketMemory,
+    ports,
     socket::{Sock, SockCommon, SockCopy},
 };
 
@@ -46,7 +47,7 @@ pub fn sys_exit_accept4(ctx: TracePointContext) -> u32 {
 
 #[inline(always)]
 fn used(sk: Sock) {
-    if !sk.is_tcp() {
+    if !sk.is_tcp() || !ports::is_socket_watched(sk, sk.number()) {
         return;
     }
     let pid = kernel::current_pid();
@@ -69,7 +70,9 @@ fn accepted(ctx: &TracePointContext) -> u32 {
     if fd < 0 {
         return 0;
     }
-    if let Some(sk) = &SockCopy::of_tcp(kernel::socket_of_fd(fd as u32)) {
+    if let Some(sk) = &SockCopy::of_tcp(kernel::socket_of_fd(fd as u32))
+        && ports::is_socket_watched(sk, sk.source_port())
+    {
         // The child had its cookie made when it was born; one that has none is unknown to user space anyway.
         tell(sk, sk.source_port(), sk.stored_cookie(), core::ptr::null_mut());
     }

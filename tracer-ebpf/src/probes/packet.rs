@@ -15,6 +15,7 @@ use crate::{
     emit::{self, Origin},
     kernel,
     maps::SocketMemory,
+    ports,
     probes::payload,
     socket::{self, AF_INET, AF_INET6, TcpSock},
 };
@@ -55,6 +56,8 @@ pub struct Packet {
     pub payload_offset: usize,
     pub payload_bytes: u32,
     pub seq: u32,
+    /// Source and destination.
+    ports: [u16; 2],
 }
 
 #[inline(always)]
@@ -64,6 +67,9 @@ fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
     if packet.payload_bytes == 0 && !flagged {
         return None;
     }
+    if !ports::are_all_watched() && !is_watched(ctx, &packet)? {
+        return None;
+    }
     if flagged {
         tell_segment(ctx, &packet);
     }
@@ -71,6 +77,30 @@ fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
         payload::look(ctx, &packet);
     }
     None
+}
+
+/// Whether the packet's connection is watched; `None` for a packet without a full socket. Its socket knows best: NAT
+/// may have changed the packet, but a packet may come before it has a socket of its own.
+#[inline(always)]
+fn is_watched(ctx: &SkBuffContext, packet: &Packet) -> Option<bool> {
+    let sk = PacketSocket::of(ctx)?;
+    let (local, remote) = sk.ports();
+    let [source, destination] = packet.ports;
+    let by_packet = is_nameless(sk.state()) && ports::is_watched(source, destination);
+    Some(by_packet || ports::is_watched(local, remote))
+}
+
+/// Whether the socket of a packet in this state may be another than the connection's own, so that its cookie names
+/// nothing: a listener, a control socket, or one that is still being born.
+#[inline(always)]
+pub fn is_nameless(sk_state: u8) -> bool {
+    const ESTABLISHED: u8 = 1;
+    const FIN_WAIT1: u8 = 4;
+    const FIN_WAIT2: u8 = 5;
+    const CLOSE_WAIT: u8 = 8;
+    const LAST_ACK: u8 = 9;
+    const CLOSING: u8 = 11;
+    !matches!(sk_state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING)
 }
 
 /// What the headers say, or `None` for what is not TCP, not well-formed, or a pure ACK.
@@ -106,6 +136,7 @@ fn parse(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
 /// The fields of the TCP header that decide what a packet is.
 #[derive(Clone, Copy)]
 struct TcpFields {
+    ports: [u16; 2],
     seq: u32,
     header_words: u8,
     flags: u8,
@@ -119,6 +150,7 @@ impl TcpFields {
         // SAFETY: the caller's promise. IP headers and so TCP headers are 4-byte aligned.
         unsafe {
             TcpFields {
+                ports: (*header.cast::<[u16; 2]>()).map(u16::from_be),
                 seq: u32::from_be(*header.add(4).cast::<u32>()),
                 header_words: *header.add(12) >> 4,
                 flags: *header.add(13),
@@ -139,9 +171,11 @@ fn parse_slowly(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
     if ctx.skb.load::<u8>(protocol_offset).ok()? != PROTOCOL_TCP {
         return None;
     }
+    let ports: [u16; 2] = ctx.skb.load(tcp_offset).ok()?;
     let seq: u32 = ctx.skb.load(tcp_offset + 4).ok()?;
     let [words, flags]: [u8; 2] = ctx.skb.load(tcp_offset + 12).ok()?;
-    let tcp = TcpFields { seq: u32::from_be(seq), header_words: words >> 4, flags };
+    let (ports, seq) = (ports.map(u16::from_be), u32::from_be(seq));
+    let tcp = TcpFields { ports, seq, header_words: words >> 4, flags };
     packet_of(ctx, direction, family, tcp_offset, tcp)
 }
 
@@ -169,6 +203,7 @@ fn packet_of(
         payload_offset,
         payload_bytes,
         seq: tcp.seq,
+        ports: tcp.ports,
     })
 }
 
@@ -291,6 +326,13 @@ impl PacketSocket {
     pub fn state(self) -> u8 {
         // SAFETY: not null, checked in `of`.
         unsafe { (*self.0).state as u8 }
+    }
+
+    /// Local and remote port.
+    #[inline(always)]
+    fn ports(self) -> (u16, u16) {
+        // SAFETY: as in `state`.
+        unsafe { ((*self.0).src_port as u16, u16::from_be((*self.0).dst_port)) }
     }
 
     /// Inode number of the socket's namespace; 0 for the kernel's control sockets, which newer kernels do not take for

@@ -184,7 +184,7 @@ fn capture(ctx: &SkBuffContext, packet: &Packet, sk: PacketSocket, memory: &mut 
     };
     let slice = Slice { ctx, packet, sk_state: sk.state(), origin: &origin };
     // Large slices bear their endpoints too: a second loop without them would double the verifier's work.
-    if is_nameless(slice.sk_state) || wanted > 1024 {
+    if packet::is_nameless(slice.sk_state) || wanted > 1024 {
         slice.emit_all(wanted, &Ends::of(ctx, packet), sk.netns());
     } else if wanted <= 128 {
         slice.emit::<(), 128>(0, wanted, None);
@@ -193,19 +193,6 @@ fn capture(ctx: &SkBuffContext, packet: &Packet, sk: PacketSocket, memory: &mut 
     } else {
         slice.emit::<(), 1024>(0, wanted, None);
     }
-}
-
-/// Whether the socket of a packet in this state may be another than the connection's own, so that its cookie names
-/// nothing: a listener, a control socket, or one that is still being born.
-#[inline(always)]
-fn is_nameless(sk_state: u8) -> bool {
-    const ESTABLISHED: u8 = 1;
-    const FIN_WAIT1: u8 = 4;
-    const FIN_WAIT2: u8 = 5;
-    const CLOSE_WAIT: u8 = 8;
-    const LAST_ACK: u8 = 9;
-    const CLOSING: u8 = 11;
-    !matches!(sk_state, ESTABLISHED | FIN_WAIT1 | FIN_WAIT2 | CLOSE_WAIT | LAST_ACK | CLOSING)
 }
 
 struct Slice<'a> {

@@ -5,6 +5,7 @@ use tracer_common::{Hook, Kind, RECEIVED, Reset, SENT};
 
 use crate::{
     emit::{self, Origin},
+    ports,
     socket::{Sock, SockCommon as _, SockCopy},
 };
 
@@ -31,6 +32,9 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn tell(sk: &SockCopy, cookie: u64, direction: u8) {
+    if !ports::is_socket_watched(sk, sk.number()) {
+        return;
+    }
     let origin =
         Origin { hook: Hook::Reset, kind: Kind::Reset, cookie, memory: core::ptr::null_mut() };
     let Some(mut entry) = emit::reserve::<Reset>(&origin) else { return };

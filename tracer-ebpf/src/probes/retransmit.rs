@@ -7,6 +7,7 @@ use crate::{
     emit::{self, Origin},
     kernel::{offset, read},
     maps::SocketMemory,
+    ports,
     socket::{Sock, SockCommon as _, SockCopy},
 };
 
@@ -51,6 +52,9 @@ fn tell(
     payload_bytes: u32,
     flags: u8,
 ) {
+    if !ports::is_socket_watched(named, named.number()) {
+        return;
+    }
     let origin = Origin { hook: Hook::Retransmit, kind: Kind::Segment, cookie, memory };
     let Some(mut entry) = emit::reserve::<Segment>(&origin) else { return };
     let event = entry.as_mut_ptr();

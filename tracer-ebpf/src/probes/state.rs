@@ -9,10 +9,12 @@ use tracer_common::{Hook, Kind, State};
 use crate::{
     emit::{self, Origin},
     kernel::{self, offset},
+    ports,
     socket::{Sock, SockCommon as _, TcpSock},
 };
 
 const SYN_SENT: u8 = 2;
+const SYN_RECV: u8 = 3;
 
 /// `TP_PROTO(const struct sock *sk, const int oldstate, const int newstate)`
 #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -30,8 +32,53 @@ pub fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     0
 }
 
+/// What is to be told of a socket's change.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Say {
+    Everything,
+    /// That it is not watched after all.
+    Unwatched,
+    Nothing,
+}
+
+/// A socket that connects has no local port yet, and a child on kernels before 6.18 no remote one: it is told of, and
+/// taken back with its next change if its ports are not watched.
+#[inline(always)]
+fn what_to_say(sk: Sock, old_state: u8, new_state: u8, local: u16, remote: u16) -> Say {
+    if ports::is_watched(local, remote) {
+        return Say::Everything;
+    }
+    if (new_state == SYN_SENT && local == 0) || (new_state == SYN_RECV && remote == 0) {
+        let memory = sk.memory_or_new();
+        if memory.is_null() {
+            emit::count_lost_event(Hook::State);
+            return Say::Nothing;
+        }
+        // SAFETY: checked for null; the socket's storage.
+        unsafe { (*memory).is_undecided = 1 };
+        return Say::Everything;
+    }
+    if old_state == SYN_SENT || old_state == SYN_RECV {
+        let memory = sk.memory();
+        // SAFETY: as above.
+        if !memory.is_null() && unsafe { (*memory).is_undecided } == 1 {
+            // SAFETY: as above.
+            unsafe { (*memory).is_undecided = 0 };
+            return Say::Unwatched;
+        }
+    }
+    Say::Nothing
+}
+
 #[inline(always)]
 fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
+    // skc_num is already 0 in `* -> CLOSE` of a socket whose port was not bound by hand; inet_sport is right.
+    // In `CLOSE -> SYN_SENT` it is the other way round: inet_sport may be that of the socket's life before.
+    let local_port = if new_state == SYN_SENT { sk.number() } else { tcp.source_port() };
+    let say = what_to_say(sk, old_state, new_state, local_port, sk.remote_port());
+    if say == Say::Nothing {
+        return;
+    }
     // Who connects is told with the change itself: remembered, so that the first send is not told as another's.
     let memory = if new_state == SYN_SENT { sk.memory_or_new() } else { sk.memory() };
     let origin = Origin { hook: Hook::State, kind: Kind::State, cookie: sk.cookie(), memory };
@@ -46,11 +93,7 @@ fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
-        // skc_num is already 0 in `* -> CLOSE` of a socket whose port was not bound by hand; inet_sport is right.
-        // In `CLOSE -> SYN_SENT` it is the other way round: inet_sport may be that of the socket's life before.
-        if new_state != SYN_SENT {
-            (*event).endpoints.local_port = tcp.source_port();
-        }
+        (*event).endpoints.local_port = local_port;
         if is_owners_doing(old_state, new_state)
             && (new_state == SYN_SENT || !kernel::is_kernel_thread())
         {
@@ -73,6 +116,7 @@ fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
         (*event).new_state = new_state;
         (*event).fin_received = sk.has_flag(offset!(sock_done)).into();
         (*event).orphan = sk.has_flag(offset!(sock_dead)).into();
+        (*event).unwatched = (say == Say::Unwatched).into();
     }
     emit::submit(entry, Hook::State);
 }

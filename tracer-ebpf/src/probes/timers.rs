@@ -9,6 +9,7 @@ use tracer_common::{Hook, Kind, Timer, TimerOf, TimerOp};
 use crate::{
     emit::{self, Origin},
     kernel::{load, offset},
+    ports,
     socket::{SockCommon as _, SockCopy},
 };
 
@@ -50,6 +51,9 @@ fn look(ctx: &BtfTracePointContext, op: TimerOp) -> i32 {
 #[inline(always)]
 fn tell(address: *const u8, of: TimerOf, op: TimerOp) {
     let sk = &SockCopy::of(address);
+    if !ports::is_socket_watched(sk, sk.number()) {
+        return;
+    }
     let origin = Origin {
         hook: Hook::Timers,
         kind: Kind::Timer,

@@ -233,6 +233,7 @@ impl<'a> Life<'a> {
             new_state: to as u8,
             fin_received: end.fin_received.into(),
             orphan: is_orphan.into(),
+            unwatched: 0,
         };
         self.tape.push(at_ns, &event);
     }

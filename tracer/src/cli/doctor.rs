@@ -10,6 +10,7 @@ use crate::load::host::Host;
 use crate::load::programs::Group;
 use crate::load::programs::Groups;
 use crate::load::{self, LoadError, RingSizes};
+use crate::ports::PortSet;
 
 /// The whole finding.
 #[derive(Serialize)]
@@ -42,7 +43,8 @@ struct HookFinding {
 
 pub(super) fn run(args: &DoctorArgs) -> anyhow::Result<()> {
     let host = Host::read();
-    let loaded = load::load(RingSizes { events_kib: 64, payloads_kib: 64 }, Groups::ALL);
+    let rings = RingSizes { events_kib: 64, payloads_kib: 64 };
+    let loaded = load::load(rings, Groups::ALL, &PortSet::all());
     let checks = checks(&host, &loaded);
     let (hooks, fatal) = match &loaded {
         Ok(loaded) => (hooks(&loaded.health), None),

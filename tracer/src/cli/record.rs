@@ -25,7 +25,8 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     }
     // A filter asks about the connection as it is at the moment.
     let asks = !filter.is_all() || when.is_some();
-    let options = args.trace.options(if asks { TellChanged::AtOnce } else { TellChanged::Never });
+    let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
+    let options = args.trace.options(tell_changed, filter.ports());
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let keep = args.keep.and_then(|keep| usize::try_from(keep).ok());
     let series = || Series::new(args.output.clone(), existing, keep);

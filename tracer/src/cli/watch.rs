@@ -9,19 +9,23 @@ use super::view::View;
 use super::{logging, view};
 use crate::engine::TellChanged;
 use crate::filter::Filter;
+use crate::pipeline;
+use crate::ports::PortSet;
 
 pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<()> {
     let filter = args.filter.filter()?;
     let mut sink = open(args.output, filter, level)?;
-    let options = args.trace.options(sink.tell_changed);
+    let options = args.trace.options(sink.tell_changed, sink.ports.clone());
     let until = Until { duration: args.trace.duration };
     trace::own_thread()?.block_on(trace::run(options, until, sink.sink.as_mut()))
 }
 
-/// A sink that shows what happens, and whether it wants to hear of connections as they change.
+/// A sink that shows what happens, and what it wants to hear.
 pub(super) struct Shown {
     pub sink: Box<dyn Sink>,
     pub tell_changed: TellChanged,
+    /// A connection that has none of these is never shown.
+    pub ports: PortSet,
 }
 
 /// The live view where stdout is a terminal and nothing else was asked for, else lines.
@@ -41,24 +45,28 @@ pub(super) fn open(
         return Ok(Shown {
             sink: Box::new(View::open(&filter)?),
             tell_changed: TellChanged::Together,
+            // The filter is changed while it runs.
+            ports: PortSet::all(),
         });
     };
     logging::to_stderr(level);
     // A plain line names owner and ends, a filter asks about them: both need the connection as it is now.
     let asks = form == Form::Plain || !filter.is_all();
     let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
-    Ok(Shown { sink: Box::new(Lines::new(form, filter)), tell_changed })
+    let ports = filter.ports();
+    Ok(Shown { sink: Box::new(Lines::new(form, filter)), tell_changed, ports })
 }
 
 impl TraceArgs {
-    /// The pipeline's options.
-    pub(super) fn options(&self, tell_changed: TellChanged) -> crate::pipeline::Options {
+    /// The pipeline's options, for connections that have one of `ports`.
+    pub(super) fn options(&self, tell_changed: TellChanged, ports: PortSet) -> pipeline::Options {
         let mut rings = crate::load::RingSizes::default();
         rings.events_kib = self.rings.event_ring_kib.unwrap_or(rings.events_kib);
         rings.payloads_kib = self.rings.payload_ring_kib.unwrap_or(rings.payloads_kib);
-        crate::pipeline::Options {
+        pipeline::Options {
             rings,
             groups: self.groups(),
+            ports,
             show_secrets: self.show_secrets,
             tell_changed,
         }

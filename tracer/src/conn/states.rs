@@ -11,6 +11,9 @@ use crate::time::Timestamp;
 impl Tracker {
     pub(super) fn apply_state(&mut self, event: &Event<'_>, state: &State) {
         use TcpState::{Close, Listen, SynRecv, SynSent};
+        if state.unwatched {
+            return self.dismiss(event, state);
+        }
         match (state.from, state.to) {
             (Listen, Close) => self.listener_closed(state),
             (Close, Listen) | (Listen, Listen) => {}
@@ -18,6 +21,15 @@ impl Tracker {
             (Listen, SynRecv) => self.child_born(event.at, state),
             _ => self.changed(event, state),
         }
+    }
+
+    /// Its ports turned out not to be watched: it is told once more, as it is, for no filter lets it through, and
+    /// forgotten.
+    fn dismiss(&mut self, event: &Event<'_>, state: &State) {
+        self.pending_children.remove(&state.skaddr);
+        let Some(id) = self.find(event.cookie, &state.tuple, false) else { return };
+        self.tables.set_tuple(id, state.tuple);
+        self.discard(id);
     }
 
     /// A socket starts to connect: always a new connection, even where the socket had one before

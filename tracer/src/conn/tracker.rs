@@ -283,9 +283,13 @@ impl Tracker {
 
     fn forget(&mut self, id: Key) {
         // A timewait socket found late may have brought it back to life.
-        if !self.tables.get(id).is_some_and(Connection::is_closed) {
-            return;
+        if self.tables.get(id).is_some_and(Connection::is_closed) {
+            self.discard(id);
         }
+    }
+
+    /// Takes a connection out of all tables and hands it over whole.
+    pub(super) fn discard(&mut self, id: Key) {
         if let Some(connection) = self.tables.remove(id) {
             self.changes.push(Change::Closed(id, connection));
         }

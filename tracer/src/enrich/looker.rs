@@ -19,17 +19,17 @@ pub struct Looker<T> {
 }
 
 impl<T: Send + 'static> Looker<T> {
-    /// Starts the thread, which waits. It ends once this is dropped, when it has ended its look.
+    /// Starts the thread, which waits and then looks with `dumper`. It ends once this is dropped, when it has ended its
+    /// look.
     ///
     /// # Errors
     /// When the operating system allows no thread.
-    pub fn start(name: &str) -> io::Result<Looker<T>> {
+    pub fn start(name: &str, mut dumper: SocketDumper) -> io::Result<Looker<T>> {
         let (work, to_do) = sync_channel::<Work<T>>(1);
         let (tell, found) = channel();
         let look = move || {
             // Signals stay the other threads' (`cli::priority`).
             _ = SigSet::all().thread_block();
-            let mut dumper = SocketDumper::new();
             for work in to_do {
                 if tell.send(work(&mut dumper)).is_err() {
                     return;
@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn a_look_goes_on_while_its_asker_does_and_is_told_once() {
-        let mut looker = Looker::start("test").unwrap();
+        let mut looker = Looker::start("test", SocketDumper::default()).unwrap();
         let (go, wait) = channel::<()>();
         looker.look(move |_| {
             wait.recv().unwrap();

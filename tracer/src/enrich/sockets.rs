@@ -17,6 +17,7 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use rustc_hash::FxHashMap;
 
 use super::netns::{EnterError, Namespaces};
+use crate::ports::PortSet;
 use crate::record::{Family, SocketAddress};
 use crate::tcp::TcpState;
 
@@ -144,13 +145,14 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 pub struct SocketDumper {
     namespaces: Namespaces,
+    ports: PortSet,
 }
 
 impl SocketDumper {
-    /// A dumper that knows no namespace yet.
+    /// A dumper that knows no namespace yet. Connections that have none of `ports` at either end are left out.
     #[must_use]
-    pub fn new() -> SocketDumper {
-        SocketDumper::default()
+    pub fn new(ports: PortSet) -> SocketDumper {
+        SocketDumper { namespaces: Namespaces::default(), ports }
     }
 
     /// Every connection in every network namespace of the host. Gives cookies to sockets that had none.
@@ -181,7 +183,7 @@ impl SocketDumper {
     }
 
     fn dump(&self, netns: &[u32], states: StateMask) -> Snapshot {
-        let mut collector = Collector::default();
+        let mut collector = Collector::of(&self.ports);
         let visits = self.namespaces.visit(netns, |inode| collector.dump_here(inode, states));
         let mut snapshot = collector.snapshot;
         match visits {
@@ -212,15 +214,19 @@ fn without_the_gone(mut snapshot: Snapshot) -> Snapshot {
 }
 
 /// Gathers the sockets of one namespace after the other.
-#[derive(Default)]
-struct Collector {
+struct Collector<'a> {
+    ports: &'a PortSet,
     snapshot: Snapshot,
     /// Where each socket is in the snapshot: one that changes its kind between two reads comes twice, with
     /// its cookie, and the later word holds.
     by_cookie: FxHashMap<(u32, u64), usize>,
 }
 
-impl Collector {
+impl<'a> Collector<'a> {
+    fn of(ports: &'a PortSet) -> Self {
+        Collector { ports, snapshot: Snapshot::default(), by_cookie: FxHashMap::default() }
+    }
+
     /// Asks the namespace that this thread is in.
     fn dump_here(&mut self, netns: u32, states: StateMask) -> Result<(), DumpError> {
         let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
@@ -267,6 +273,9 @@ impl Collector {
             self.snapshot.left_out += 1;
             return;
         };
+        if ![socket.local, socket.remote].iter().any(|end| self.ports.contains(end.port)) {
+            return;
+        }
         let sockets = &mut self.snapshot.sockets;
         match self.by_cookie.entry((socket.netns, socket.cookie)) {
             Entry::Occupied(known) => sockets[*known.get()] = socket,

@@ -8,6 +8,7 @@ mod glob;
 mod keys;
 mod lexer;
 mod parser;
+mod ports;
 mod selector;
 mod subject;
 mod term;

@@ -27,6 +27,7 @@ use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
 use self::programs::{Group, Groups, PROGRAMS};
 use self::shielded::Shielded;
+use crate::ports::PortSet;
 use crate::ring::{self, SharedRing};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/tracer-ebpf"));
@@ -180,11 +181,12 @@ impl Counters {
     }
 }
 
-/// Loads the programs and attaches every one of `wanted` that the kernel allows.
+/// Loads the programs and attaches every one of `wanted` that the kernel allows. Connections that have none of `ports` at
+/// either end are not told of.
 ///
 /// # Errors
 /// When states cannot be traced; any other hook that is refused is told in [`Loaded::health`].
-pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
+pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded, LoadError> {
     check_privileges()?;
     let (handlers, offsets, btf) = thread::scope(|scope| {
         // Each takes its time, and none needs another.
@@ -198,6 +200,8 @@ pub fn load(sizes: RingSizes, wanted: Groups) -> Result<Loaded, LoadError> {
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("LAYOUT", &layout, true)
+        .override_global("PORTS_ARE_CHOSEN", &u8::from(!ports.is_all()), true)
+        .override_global("WATCHED_PORTS", &ports.words()[..], true)
         .map_max_entries("EVENTS", ring_bytes(sizes.events_kib))
         .map_max_entries("PAYLOADS", ring_bytes(sizes.payloads_kib))
         .load(OBJECT)?;

@@ -9,6 +9,7 @@ use crate::conn::{Census, Key, SnapshotSocket};
 use crate::engine::Engine;
 use crate::enrich::looker::Looker;
 use crate::enrich::sockets::{SocketDumper, StateMask};
+use crate::ports::PortSet;
 use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
 
@@ -53,15 +54,16 @@ struct OrphanLook {
 }
 
 impl Looks {
-    /// Nothing looked at yet.
+    /// Nothing looked at yet; connections with none of `ports` never are.
     ///
     /// # Errors
     /// When the operating system allows no threads.
-    pub fn start(anchor: TimeAnchor) -> io::Result<Looks> {
+    pub fn start(anchor: TimeAnchor, ports: &PortSet) -> io::Result<Looks> {
+        let dumper = || SocketDumper::new(ports.clone());
         Ok(Looks {
             anchor,
-            orphans: Looker::start("orphans")?,
-            table: Looker::start("sockets")?,
+            orphans: Looker::start("orphans", dumper())?,
+            table: Looker::start("sockets", dumper())?,
             next_orphans_ns: 0,
             next_overdue_ns: 0,
             reconcile_ns: None,

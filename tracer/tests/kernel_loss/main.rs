@@ -16,7 +16,7 @@ mod support;
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -25,7 +25,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use nix::time::{ClockId, clock_gettime};
 use tracer::decode::decode;
 use tracer::load::programs::Groups;
-use tracer::load::{self, Loaded, RingSizes};
+use tracer::load::{Loaded, RingSizes};
+use tracer::ports::PortSet;
 use tracer::tcp::TcpState;
 use tracer::time::TimeAnchor;
 use tracer_common::Hook;
@@ -35,7 +36,7 @@ use support::netns::Namespace;
 use support::records::Line;
 use support::tracing::Tracing;
 use support::witness::Witness;
-use support::{actor, environment, shield, wait_until};
+use support::{actor, environment, load, shield, wait_until};
 
 const CONNECTIONS: u64 = 2000;
 /// SYN, SYN+ACK and two FINs, each seen at both ends.
@@ -67,22 +68,9 @@ fn main() -> ExitCode {
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-/// Connections, one at a time, whose client closes first.
+/// [`CONNECTIONS`] of them.
 fn make_connections(namespace: &Namespace) {
-    let one = |listener: &TcpListener, address: SocketAddr| -> std::io::Result<()> {
-        let mut client = TcpStream::connect(address)?;
-        let (mut server, _) = listener.accept()?;
-        client.shutdown(Shutdown::Write)?;
-        server.read_to_end(&mut Vec::new())?;
-        drop(server);
-        client.read_to_end(&mut Vec::new())?;
-        Ok(())
-    };
-    namespace.run(|| {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 8080)).expect("listen");
-        let address = listener.local_addr().expect("a listener is bound");
-        (0..CONNECTIONS).for_each(|_| one(&listener, address).expect("make a connection"));
-    });
+    load::closed_by_clients(namespace, 8080, CONNECTIONS);
 }
 
 fn now_ns() -> u64 {
@@ -112,7 +100,8 @@ fn drain(loaded: &mut Loaded, over: &AtomicBool) -> HashMap<u8, u64> {
 fn recorded_and_lost() -> Result<(), String> {
     let witness = Witness::start().map_err(|e| format!("no witness: tracefs: {e}"))?;
     let namespace = Namespace::new().map_err(|e| e.to_string())?;
-    let mut loaded = load::load(TINY, Groups::ALL).map_err(|e| e.to_string())?;
+    let mut loaded =
+        tracer::load::load(TINY, Groups::ALL, &PortSet::all()).map_err(|e| e.to_string())?;
     let (attached_ns, over) = (now_ns(), AtomicBool::new(false));
     let drained = std::thread::scope(|scope| {
         let reader = scope.spawn(|| drain(&mut loaded, &over));

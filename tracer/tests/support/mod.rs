@@ -5,6 +5,7 @@
 
 pub mod actor;
 pub mod environment;
+pub mod load;
 pub mod netns;
 pub mod packet;
 pub mod procnet;

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The tests that need nothing but a kernel, and so run inside an emulator too.
-const IN_EMULATOR: [&str; 1] = ["kernel_life"];
+const IN_EMULATOR: [&str; 2] = ["kernel_filter", "kernel_life"];
 
 /// The compiled tests and the program under test.
 pub struct Built {

@@ -58,6 +58,7 @@ fn state_event(tuple: Tuple, from: TcpState, to: TcpState, errno: i32) -> event:
         errno,
         fin_received: false,
         orphan: false,
+        unwatched: false,
         counters: Counters::default(),
     }
 }

@@ -71,3 +71,20 @@ fn syn_acks_sent_again_count_for_a_connection_that_never_stood() {
     script.pass(1_000_000);
     assert_eq!(script.ended(ConnId(1)).segments_retransmitted(), Some(2));
 }
+
+#[test]
+fn a_socket_that_turns_out_not_to_be_watched_is_told_as_it_is_and_forgotten() {
+    let mut script = Script::new();
+    let client = client_tuple();
+    script.state(CLIENT, Tuple { local: address(0), ..client }, Close, SynSent);
+    let taken_back =
+        event::State { unwatched: true, ..state_event(client, SynSent, Established, 0) };
+    script.tell(Hook::State, CLIENT, Body::State(taken_back));
+    assert!(script.tracker.is_empty());
+    assert_eq!(script.ended(ConnId(1)).tuple, client);
+    // Once more, and of a socket that nobody has heard of: nothing.
+    script.tell(Hook::State, CLIENT, Body::State(taken_back));
+    script.tell(Hook::State, SERVER, Body::State(taken_back));
+    assert_eq!(script.closed.len(), 1);
+    assert_eq!(script.transitions.len(), 1);
+}

@@ -25,7 +25,7 @@ impl Pair {
 
 fn here() -> Vec<SocketSnapshot> {
     let netns = own_inode().unwrap();
-    let snapshot = SocketDumper::new().dump_states(&[netns], StateMask::CONNECTIONS);
+    let snapshot = SocketDumper::default().dump_states(&[netns], StateMask::CONNECTIONS);
     assert!(snapshot.failures.is_empty(), "{:?}", snapshot.failures);
     snapshot.sockets
 }
@@ -122,7 +122,7 @@ fn an_orphans_fin_wait2_is_told_by_its_substate_and_leaves_it_with_the_peers_fin
     let Pair { client, server } = Pair::connect("127.0.0.1:0");
     let (local, remote) = (client.local_addr().unwrap().port(), client.peer_addr().unwrap().port());
     let netns = own_inode().unwrap();
-    let mut dumper = SocketDumper::new();
+    let mut dumper = SocketDumper::default();
     let mut in_fin_wait2 = || {
         let states = StateMask::of(&[TcpState::FinWait2]);
         with_ports(&dumper.dump_states(&[netns], states).sockets, local, remote)
@@ -215,7 +215,7 @@ fn sockets_of_every_namespace_are_told_with_their_namespace() {
     in_new_namespace(|| {
         let inside = Pair::connect("127.0.0.1:0");
         let inside_netns = own_inode().unwrap();
-        let all = SocketDumper::new().dump_all();
+        let all = SocketDumper::default().dump_all();
         let gone_or_ours = |f: &Failure| f.netns != inside_netns && f.netns != outside_netns;
         assert!(all.failures.iter().all(gone_or_ours), "{:?}", all.failures);
         for (pair, netns) in [(&inside, inside_netns), (&outside, outside_netns)] {
@@ -233,7 +233,7 @@ fn another_namespace_is_looked_into_by_its_number_and_one_that_has_ended_is_empt
     if !can_make_namespaces() {
         return;
     }
-    let mut dumper = SocketDumper::new();
+    let mut dumper = SocketDumper::default();
     let (to_test, inode) = std::sync::mpsc::channel();
     let (done, wait_done) = std::sync::mpsc::channel::<()>();
     let netns = std::thread::scope(|scope| {
@@ -310,7 +310,8 @@ fn netlink(message_type: u16, payload: &[u8]) -> Vec<u8> {
 
 #[test]
 fn an_error_from_the_kernel_is_told_with_its_reason() {
-    let mut collector = Collector::default();
+    let ports = PortSet::all();
+    let mut collector = Collector::of(&ports);
     let refused = netlink(NLMSG_ERROR, &(-13_i32).to_ne_bytes());
     let error = collector.take(0, &refused).unwrap_err();
     assert!(error.to_string().contains("Permission denied"), "{error}");
@@ -320,7 +321,8 @@ fn an_error_from_the_kernel_is_told_with_its_reason() {
 
 #[test]
 fn a_socket_that_comes_twice_is_told_once_as_it_was_last() {
-    let mut collector = Collector::default();
+    let ports = PortSet::all();
+    let mut collector = Collector::of(&ports);
     let mut bytes = netlink(SOCK_DIAG_BY_FAMILY, &answer(AF_INET, 5, 0, Some(&[5; 232])));
     bytes.extend(netlink(SOCK_DIAG_BY_FAMILY, &answer(AF_INET, 6, 3, None)));
     bytes.extend(netlink(SOCK_DIAG_BY_FAMILY, b"short"));
@@ -329,6 +331,21 @@ fn a_socket_that_comes_twice_is_told_once_as_it_was_last() {
     assert_eq!(collector.snapshot.sockets[0].state, TcpState::TimeWait);
     assert_eq!(collector.snapshot.left_out, 1);
     assert!(collector.take(0, &netlink(NLMSG_DONE, &[0; 4])).unwrap().is_break());
+}
+
+#[test]
+fn of_a_socket_whose_ports_are_not_asked_for_nothing_is_told() {
+    let bytes = netlink(SOCK_DIAG_BY_FAMILY, &answer(AF_INET, 5, 0, Some(&[5; 232])));
+    let all = PortSet::all();
+    let mut collector = Collector::of(&all);
+    assert!(collector.take(0, &bytes).unwrap().is_continue());
+    let SocketSnapshot { local, remote, .. } = collector.snapshot.sockets[0];
+    for (ports, told) in [(local.port, 1), (remote.port, 1), (local.port ^ 1, 0)] {
+        let ports = PortSet::of(ports..=ports);
+        let mut collector = Collector::of(&ports);
+        assert!(collector.take(0, &bytes).unwrap().is_continue());
+        assert_eq!((collector.snapshot.sockets.len(), collector.snapshot.left_out), (told, 0));
+    }
 }
 
 proptest! {
@@ -343,7 +360,7 @@ proptest! {
             bytes[at] = value;
         }
         bytes.truncate(cut);
-        let _ = Collector::default().take(0, &bytes);
+        let _ = Collector::of(&PortSet::all()).take(0, &bytes);
         let _ = message::parse(0, bytes.get(16..).unwrap_or_default());
     }
 }
