@@ -87,9 +87,10 @@ impl Screen {
 }
 
 fn updates_of(outputs: Vec<Output>) -> impl Iterator<Item = Update> {
-    outputs.into_iter().map(|output| match output {
-        Output::Record(record) => Update::Record(record),
-        Output::Changed(connection) => Update::Connection(connection),
+    outputs.into_iter().filter_map(|output| match output {
+        Output::Record(record) => Some(Update::Record(record)),
+        Output::Changed(connection) => Some(Update::Connection(connection)),
+        Output::Lasting(_) => None,
     })
 }
 

@@ -3,6 +3,7 @@
 //! It owns the tracker and the HTTP state of every connection that carries any, and turns what they find
 //! into records. It reads no clock and does no input or output; the edge is `pipeline`.
 
+use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
@@ -22,7 +23,13 @@ pub enum Output {
     Record(Record),
     /// A connection as it is now: it opened, gained an owner or its other end. For live views.
     Changed(Arc<record::Connection>),
+    /// A connection that has been there for a second, as it is now. For recordings: who plays one wants to know of it long
+    /// before its record comes, at its end.
+    Lasting(Arc<record::Connection>),
 }
+
+/// How old a connection is when it is told as [`Output::Lasting`], nanoseconds.
+pub const LASTING_NS: u64 = 1_000_000_000;
 
 /// A connection's owner, known by number: the edge looks up the rest at once, while the process still runs, and
 /// hands it back with [`Engine::set_facts`].
@@ -51,6 +58,9 @@ pub struct Engine {
     tell_changed: TellChanged,
     /// Connections that have changed since the last drain, where that is told together.
     changed: FxHashSet<Key>,
+    tell_lasting: bool,
+    /// Connections that are not old enough yet to be told as lasting, and since when they are there.
+    young: VecDeque<(Timestamp, Key)>,
     /// What hit a bound in the HTTP engine, of connections that are over.
     http_counters: http::Counters,
     /// Payload of connections that are not tracked.
@@ -78,6 +88,8 @@ pub struct EngineOptions {
     pub sees_segments: bool,
     /// Say [`Output::Changed`].
     pub tell_changed: TellChanged,
+    /// Say [`Output::Lasting`].
+    pub tell_lasting: bool,
     /// Leave secrets as they are.
     pub show_secrets: bool,
 }
@@ -97,6 +109,8 @@ impl Engine {
             show_secrets: options.show_secrets,
             tell_changed: options.tell_changed,
             changed: FxHashSet::default(),
+            tell_lasting: options.tell_lasting,
+            young: VecDeque::new(),
             http_counters: http::Counters::default(),
             unattributed_payloads: 0,
         }
@@ -126,6 +140,18 @@ impl Engine {
         self.tracker.expire(now);
         self.collect();
         self.expire_http(now);
+        self.tell_lasting(now);
+    }
+
+    fn tell_lasting(&mut self, now: Timestamp) {
+        while let Some(&(since, id)) = self.young.front()
+            && since.plus_ns(LASTING_NS) <= now
+        {
+            self.young.pop_front();
+            if let Some(connection) = self.tracker.get(id).filter(|c| !c.is_closed()) {
+                self.outputs.push(Output::Lasting(Arc::new(connection_record(connection))));
+            }
+        }
     }
 
     fn payload(&mut self, event: &Event<'_>, payload: &Payload<'_>) {
@@ -334,6 +360,13 @@ impl Engine {
     }
 
     fn tell(&mut self, change: Change) {
+        if self.tell_lasting
+            && let Change::Opened(id) = change
+        {
+            // One that is older than the tracer is told at once.
+            let since = self.tracker.get(id).and_then(conn::Connection::entered_at);
+            self.young.push_back((since.unwrap_or_default(), id));
+        }
         match change {
             Change::Opened(id) if self.tell_changed == TellChanged::Together => {
                 self.push_changed(id);
@@ -449,6 +482,12 @@ mod tests {
     /// What an engine says of a client's connection up to ESTABLISHED, in short.
     fn said(tell_changed: TellChanged) -> Vec<String> {
         let mut engine = Engine::new(EngineOptions { tell_changed, ..EngineOptions::default() });
+        open_client(&mut engine);
+        outputs_of(&mut engine)
+    }
+
+    /// A client's connection up to ESTABLISHED, at the times 1 and 2.
+    fn open_client(engine: &mut Engine) {
         let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
         let tuple = Tuple { netns: 1, local: address(40_000), remote: address(80) };
         let steps =
@@ -473,14 +512,48 @@ mod tests {
                 engine.set_facts(owned.conn, Arc::default());
             }
         }
+    }
+
+    fn outputs_of(engine: &mut Engine) -> Vec<String> {
         let mut outputs = Vec::new();
         engine.drain_into(&mut outputs);
         let brief = |output: &Output| match output {
             Output::Record(Record::Transition(transition)) => format!("to {:?}", transition.to),
             Output::Record(record) => format!("{record:?}"),
             Output::Changed(connection) => format!("now {} states", connection.states.len()),
+            Output::Lasting(connection) => format!("lasts with {} states", connection.states.len()),
         };
         outputs.iter().map(brief).collect()
+    }
+
+    #[test]
+    fn a_connection_that_is_there_for_a_second_is_told_as_lasting_once() {
+        let options = EngineOptions { tell_lasting: true, ..EngineOptions::default() };
+        let mut engine = Engine::new(options);
+        open_client(&mut engine);
+        engine.expire(Timestamp(LASTING_NS));
+        assert_eq!(outputs_of(&mut engine), ["to SynSent", "to Established"]);
+        engine.expire(Timestamp(LASTING_NS + 1));
+        assert_eq!(outputs_of(&mut engine), ["lasts with 2 states"]);
+        engine.expire(Timestamp(10 * LASTING_NS));
+        assert!(outputs_of(&mut engine).is_empty());
+    }
+
+    #[test]
+    fn one_that_is_older_than_the_tracer_is_told_as_lasting_at_once() {
+        let options = EngineOptions { tell_lasting: true, ..EngineOptions::default() };
+        let mut engine = Engine::new(options);
+        let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
+        let older = SnapshotSocket {
+            cookie: 3,
+            tuple: Tuple { netns: 1, local: address(40_000), remote: address(80) },
+            state: conn::SnapshotState::Full(TcpState::Established),
+            counters: None,
+            owner: None,
+        };
+        engine.merge_snapshot(vec![older], Timestamp(5));
+        engine.expire(Timestamp(LASTING_NS));
+        assert_eq!(outputs_of(&mut engine), ["lasts with 1 states"]);
     }
 
     #[test]

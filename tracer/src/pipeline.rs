@@ -48,6 +48,8 @@ pub struct Options {
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
     pub tell_changed: TellChanged,
+    /// Tell of connections once they have been there for a second, for recordings.
+    pub tell_lasting: bool,
 }
 
 /// What the run saw and lost so far.
@@ -143,6 +145,7 @@ impl Pipeline {
                 limits: Limits { hash_seed: random_seed(), ..Limits::default() },
                 sees_segments,
                 tell_changed: options.tell_changed,
+                tell_lasting: options.tell_lasting,
                 show_secrets: options.show_secrets,
             }),
             merger: Merger::default(),

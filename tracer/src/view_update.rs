@@ -21,6 +21,8 @@ pub enum Update {
     Notice(Notice),
     /// Where the recording that is played stands.
     Play(PlayStatus),
+    /// Records in each of as many equal parts of the time that the recording covers.
+    TimeLine(Vec<u64>),
     /// The recording is played from its begin again: what was told holds no more.
     Restart(Timestamp),
     /// Every connection as it is now. What the view holds and this does not name is gone.

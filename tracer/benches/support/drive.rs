@@ -36,6 +36,7 @@ impl Driver {
             limits: Limits::default(),
             sees_segments: true,
             tell_changed,
+            tell_lasting: false,
             show_secrets: false,
         });
         engine.merge_snapshot(Vec::new(), Timestamp(0));

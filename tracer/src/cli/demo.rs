@@ -15,7 +15,7 @@ pub(super) fn run(args: &DemoArgs, level: log::LevelFilter) -> anyhow::Result<()
     // The host's other connections are not the demo's.
     let filter: Filter = format!("host:{}", demo::ADDRESS).parse()?;
     let mut shown = watch::open(args.output, filter, level)?;
-    let options = args.trace.options(shown.tell_changed, shown.ports.clone());
+    let options = shown.options(&args.trace);
     let until = Until { duration: args.trace.duration };
     let runtime = trace::runtime()?;
     let (begun, begin) = oneshot::channel::<()>();

@@ -62,6 +62,8 @@ impl Tools for Desk {
     /// Only a recording has a player.
     fn play(&mut self, _: Play) {}
 
+    fn play_to_next(&mut self, _: &str) {}
+
     fn toggle_recording(&mut self) {
         // Without a tracing thread the run is at its end.
         _ = self.asks.send(());
@@ -115,7 +117,8 @@ impl ViewRecording {
     pub fn begin(pipeline: &Pipeline) -> anyhow::Result<ViewRecording> {
         let now = pipeline.now();
         let (path, file) = create("trace")?;
-        let writer = Writer::new(Behind::new(file), &pipeline.host(), now)?;
+        let mut writer = Writer::new(Behind::new(file), &pipeline.host(), now)?;
+        pipeline.connections().iter().try_for_each(|connection| writer.note(connection, now))?;
         Ok(ViewRecording { path, writer })
     }
 
@@ -127,8 +130,10 @@ impl ViewRecording {
     /// Takes what came.
     pub fn take(&mut self, outputs: &[Output], now: Timestamp) -> anyhow::Result<()> {
         for output in outputs {
-            if let Output::Record(record) = output {
-                self.writer.write(record, now)?;
+            match output {
+                Output::Record(record) => self.writer.write(record, now)?,
+                Output::Lasting(connection) => self.writer.note(connection, now)?,
+                Output::Changed(_) => {}
             }
         }
         Ok(self.writer.tick(now)?)

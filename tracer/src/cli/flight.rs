@@ -101,8 +101,8 @@ impl FlightRecorder {
         let (path, file) = self.flight.series.begin_next()?;
         let mut writer = Writer::new(Behind::new(file), &pipeline.host(), now)?;
         kept.sink().write_into(&mut writer, now)?;
-        for record in self.selected.open(pipeline.connections()) {
-            writer.write(&record, now)?;
+        for connection in self.selected.open(pipeline.connections()) {
+            writer.write(&Record::Connection(connection), now)?;
         }
         self.written += 1;
         let finish = move || finish(writer, &path);
@@ -150,6 +150,7 @@ impl Sink for FlightRecorder {
         let now = pipeline.now();
         let Some(kept) = self.kept.as_mut() else { return Ok(()) };
         self.selected.each(outputs, |record, _| Ok(kept.write(record, now)?))?;
+        self.selected.lasting(outputs, |connection| Ok(kept.note(connection, now)?))?;
         kept.tick(now)?;
         let bytes = kept.sink().bytes();
         self.progress.tell(|| format!("keeping {} KiB", bytes / 1024));

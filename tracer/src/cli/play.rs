@@ -16,9 +16,10 @@ use super::args::ViewArgs;
 use super::desk::{self, Desk};
 use super::view::{parse_row_filter, take_log};
 use crate::export::Format;
-use crate::playback::{Play, Player, Reveal, told_at};
+use crate::filter::{Filter, Selector};
+use crate::playback::{Play, Player, Source, Wanted};
 use crate::record::Record;
-use crate::recording::{ReadError, Reader};
+use crate::recording::{self, Ahead, Sight};
 use crate::time::Timestamp;
 use crate::tui::model::export::Held;
 use crate::tui::theme::Palette;
@@ -27,17 +28,12 @@ use crate::view_update::Update;
 
 /// Batches that may wait for the view: when it is behind, the player waits.
 const BATCHES: usize = 16;
+/// Parts of the time line: with the rest of its line they fit into 80 columns.
+const TIME_LINE_PARTS: usize = 32;
 /// Between two looks at what is due.
 const LOOK: Duration = Duration::from_millis(20);
 /// The same while nothing is due but what a person asks for.
 const STANDING: Duration = Duration::from_secs(1);
-
-/// What the first pass over the recording found.
-struct Learned {
-    reveal: Reveal,
-    begin: Timestamp,
-    end: Timestamp,
-}
 
 pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()> {
     let filter = args.filter.filter()?;
@@ -46,12 +42,8 @@ pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()
         bail!("the live view needs a terminal; `tracer export {input} --to jsonl` writes lines");
     }
     take_log(level)?;
-    let learned = learn(&args.input).context(input.clone())?;
-    // The first pass came to the same place, and told of it; a file that is gone by now has no records.
-    let path = args.input.clone();
-    let records = move || open(&path).into_iter().flatten().map_while(Result::ok);
-    let begin = learned.begin;
-    let player = Player::new(records, learned.reveal, begin, learned.end);
+    let player = player(&args.input).context(input)?;
+    let begin = player.begins_at();
 
     let (updates, receiver) = sync_channel(BATCHES);
     let (plays, asked) = channel();
@@ -73,6 +65,14 @@ pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()
         stay_when_ended: true,
         stop,
     };
+    let time_line = {
+        let (path, end, updates) = (args.input.clone(), player.ends_at(), updates.clone());
+        move || draw_time_line(&path, begin, end, &updates)
+    };
+    std::thread::Builder::new()
+        .name("timeline".to_owned())
+        .spawn(time_line)
+        .context("cannot start a thread")?;
     std::thread::Builder::new()
         .name("player".to_owned())
         .spawn(move || play(player, &asked, &updates, &at))
@@ -81,57 +81,110 @@ pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()
     tui::run(receiver, options)
 }
 
-fn open(path: &Path) -> anyhow::Result<Reader<File>> {
+/// A player of the recording. What can be said of it before it is read is said.
+fn player(path: &Path) -> anyhow::Result<Player<Recording, impl FnMut() -> Recording + use<>>> {
     let file = File::open(path).context("cannot open the recording")?;
     if !file.metadata().context("cannot open the recording")?.is_file() {
-        bail!(
-            "a recording is read twice to be shown, which takes a regular file; save it to one first"
-        );
+        bail!("its end is looked at to show it, which takes a regular file; save it to one first");
     }
-    Ok(Reader::new(file)?)
+    let tail = recording::tail(&file).context("cannot read the recording")?;
+    if tail.is_some_and(|tail| !tail.is_closed) {
+        log::warn!("cut short: no end block, so its last second or more may be missing");
+    }
+    let first = Recording::open(path)?;
+    let path = path.to_owned();
+    let mut first = Some(first);
+    // A file that is gone by now has no records.
+    let open = move || {
+        first.take().or_else(|| Recording::open(&path).ok()).unwrap_or_else(Recording::none)
+    };
+    let end = tail.map_or(Timestamp(0), |tail| tail.last_at);
+    Player::new(open, end).context("no whole record is left in it")
 }
 
-/// The first pass: who the connections are, and from when to when it goes.
-fn learn(path: &Path) -> anyhow::Result<Learned> {
-    let mut reader = open(path)?;
-    let mut learned = Learned {
-        reveal: Reveal::default(),
-        begin: Timestamp(u64::MAX),
-        end: Timestamp::default(),
-    };
-    for record in &mut reader {
-        match record {
-            Ok(record) => {
-                learned.reveal.learn(&record);
-                if let Some(at) = told_at(&record) {
-                    learned.begin = learned.begin.min(at);
-                    learned.end = learned.end.max(at);
-                }
-            }
-            Err(error @ ReadError::Io { .. }) => {
+/// The recording, read as far as it goes; what is wrong with it goes into the log.
+struct Recording {
+    ahead: Option<Ahead<File>>,
+    is_told: bool,
+}
+
+impl Recording {
+    fn open(path: &Path) -> anyhow::Result<Recording> {
+        let file = File::open(path).context("cannot open the recording")?;
+        Ok(Recording { ahead: Some(Ahead::new(file)?), is_told: false })
+    }
+
+    const fn none() -> Recording {
+        Recording { ahead: None, is_told: false }
+    }
+}
+
+impl Source for Recording {
+    fn look(&mut self) -> Option<Sight> {
+        let ahead = self.ahead.as_mut()?;
+        let error = match ahead.look() {
+            Ok(Some(sight)) => return Some(sight),
+            Ok(None) => None,
+            Err(error) => Some(error),
+        };
+        if !std::mem::replace(&mut self.is_told, true) {
+            if let Some(error) = error {
                 log::warn!("{error}");
-                break;
             }
-            Err(error) => return Err(error.into()),
+            for line in ahead.report().to_string().lines() {
+                log::warn!("{line}");
+            }
         }
+        None
     }
-    if reader.report().read.records == 0 {
-        bail!("no whole record is left in it");
+
+    fn read(&mut self) -> Option<Record> {
+        self.ahead.as_mut()?.read()
     }
-    for line in reader.report().to_string().lines() {
-        log::warn!("{line}");
+
+    fn is_full(&self) -> bool {
+        self.ahead.as_ref().is_none_or(Ahead::is_full)
     }
-    if learned.reveal.left_out() > 0 {
-        let left_out = learned.reveal.left_out();
-        log::warn!("{left_out} connections are too many to be shown before their end");
+}
+
+/// Tells the view when how much happened: a walk over the whole file, which takes its time where that is not in memory.
+fn draw_time_line(
+    path: &Path,
+    begin: Timestamp,
+    end: Timestamp,
+    updates: &SyncSender<Vec<Update>>,
+) {
+    let drawn =
+        File::open(path).and_then(|file| recording::outline(&file, TIME_LINE_PARTS, begin, end));
+    match drawn {
+        // With the view gone nobody is left to see it.
+        Ok(counts) => _ = updates.send(vec![Update::TimeLine(counts)]),
+        Err(error) => log::warn!("no time line: {error}"),
     }
-    Ok(learned)
+}
+
+/// What a person asks of the player.
+enum Ask {
+    Play(Play),
+    /// The next record that this lets through.
+    ToNext(Filter),
+}
+
+/// What a filter lets through. One about exchanges is after them, not after the rest of their connections.
+fn wanted(filter: Filter) -> Wanted {
+    let is_about_exchanges = filter.is_about_exchanges();
+    let mut selector = Selector::new(filter);
+    Box::new(move |record, connection| match record {
+        Record::Host(_) | Record::Loss(_) => false,
+        Record::Exchange(_) => selector.passes(record, connection),
+        _ => !is_about_exchanges && selector.passes(record, connection),
+    })
 }
 
 /// Plays until the view is gone.
-fn play<R: Iterator<Item = Record>>(
+fn play<R: Source>(
     mut player: Player<R, impl FnMut() -> R>,
-    asked: &Receiver<Play>,
+    asked: &Receiver<Ask>,
     updates: &SyncSender<Vec<Update>>,
     at: &AtomicU64,
 ) {
@@ -148,7 +201,8 @@ fn play<R: Iterator<Item = Record>>(
         }
         let stood = player.stands();
         match asked.recv_timeout(if stood { STANDING } else { LOOK }) {
-            Ok(play) => player.act(play, &mut out),
+            Ok(Ask::Play(play)) => player.act(play, &mut out),
+            Ok(Ask::ToNext(filter)) => player.to_next(wanted(filter)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
         }
@@ -161,7 +215,7 @@ fn play<R: Iterator<Item = Record>>(
 /// What the view asks for while a recording plays.
 struct PlayTools {
     desk: Desk,
-    plays: Sender<Play>,
+    plays: Sender<Ask>,
 }
 
 impl Tools for PlayTools {
@@ -175,6 +229,13 @@ impl Tools for PlayTools {
 
     fn play(&mut self, play: Play) {
         // At its end there is no player any more.
-        _ = self.plays.send(play);
+        _ = self.plays.send(Ask::Play(play));
+    }
+
+    fn play_to_next(&mut self, filter: &str) {
+        match filter.parse() {
+            Ok(filter) => _ = self.plays.send(Ask::ToNext(filter)),
+            Err(error) => self.desk.tell(desk::failed(format!("{error}"))),
+        }
     }
 }

@@ -9,6 +9,7 @@ use super::recorder::{Files, Recorder};
 use super::trace::{self, Sink, Until};
 use crate::engine::TellChanged;
 use crate::filter::Filter;
+use crate::pipeline::Options;
 use crate::recording::{Existing, Limits, Series};
 
 /// Memory that `--last` takes at most, unless told otherwise.
@@ -27,6 +28,7 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     let asks = !filter.is_all() || when.is_some();
     let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
     let options = args.trace.options(tell_changed, filter.ports());
+    let options = Options { tell_lasting: true, ..options };
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let keep = args.keep.and_then(|keep| usize::try_from(keep).ok());
     let series = || Series::new(args.output.clone(), existing, keep);

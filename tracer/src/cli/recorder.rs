@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::sinks::Selected;
@@ -10,6 +11,7 @@ use super::trace::Sink;
 use crate::engine::Output;
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
+use crate::record::Record;
 use crate::recording::{self, Behind, Existing, Limits, Series, Totals, Writer};
 use crate::time::Timestamp;
 
@@ -83,15 +85,18 @@ impl Recorder {
     fn turn_over(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         let Some(mut full) = self.current.take() else { return Ok(()) };
         let now = pipeline.now();
-        for record in self.selected.open(pipeline.connections()) {
-            full.writer.write(&record, now)?;
+        let open: Vec<_> = self.selected.open(pipeline.connections()).collect();
+        for connection in &open {
+            full.writer.write(&Record::Connection(Arc::clone(connection)), now)?;
         }
         let path = full.path.clone();
         let totals = full.finish()?;
         log::info!("recorded: {}, in {}", said(&totals), path.display());
         self.finished.0 += 1;
         self.finished.1.add(&totals);
-        self.current = Some(Current::begin(&mut self.files, pipeline)?);
+        let mut next = Current::begin(&mut self.files, pipeline)?;
+        open.iter().try_for_each(|connection| next.writer.note(connection, now))?;
+        self.current = Some(next);
         Ok(())
     }
 }
@@ -107,6 +112,7 @@ impl Sink for Recorder {
         let Some(current) = self.current.as_mut() else { return Ok(()) };
         let writer = &mut current.writer;
         self.selected.each(outputs, |record, _| Ok(writer.write(record, now)?))?;
+        self.selected.lasting(outputs, |connection| Ok(writer.note(connection, now)?))?;
         writer.tick(now)?;
         let (bytes, begun) = (writer.written_bytes(), current.begun);
         self.progress.tell(|| format!("recording: {}", summary(writer.totals(), pipeline)));

@@ -37,7 +37,7 @@ impl Selected {
                     self.known.insert(connection.id, Arc::clone(connection));
                 }
                 Output::Record(record) => {
-                    let connection = conn_of(record).and_then(|id| self.known.get(&id)).cloned();
+                    let connection = record.conn().and_then(|id| self.known.get(&id)).cloned();
                     if self.selector.passes(record, connection.as_deref()) {
                         each(record, connection.as_deref())?;
                     }
@@ -45,6 +45,7 @@ impl Selected {
                         self.known.remove(&ended.id);
                     }
                 }
+                Output::Lasting(_) => {}
             }
         }
         Ok(())
@@ -52,24 +53,29 @@ impl Selected {
 }
 
 impl Selected {
-    /// Those of `connections`, as they are now, whose records would pass.
-    pub fn open(&mut self, connections: Vec<Arc<Connection>>) -> impl Iterator<Item = Record> + '_ {
-        let selector = &mut self.selector;
-        connections
-            .into_iter()
-            .filter(|connection| selector.passes_open(connection))
-            .map(Record::Connection)
+    /// Calls `each` for those that last and would pass.
+    pub fn lasting(
+        &mut self,
+        outputs: &[Output],
+        mut each: impl FnMut(&Connection) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        for output in outputs {
+            if let Output::Lasting(connection) = output
+                && self.selector.passes_open(connection)
+            {
+                each(connection)?;
+            }
+        }
+        Ok(())
     }
-}
 
-/// The connection that a record is about.
-fn conn_of(record: &Record) -> Option<ConnId> {
-    match record {
-        Record::Host(_) | Record::Loss(_) => None,
-        Record::Transition(transition) => Some(transition.conn),
-        Record::Segment(segment) => Some(segment.conn),
-        Record::Exchange(exchange) => Some(exchange.conn),
-        Record::Connection(connection) => Some(connection.id),
+    /// Those of `connections`, as they are now, whose records would pass.
+    pub fn open(
+        &mut self,
+        connections: Vec<Arc<Connection>>,
+    ) -> impl Iterator<Item = Arc<Connection>> + '_ {
+        let selector = &mut self.selector;
+        connections.into_iter().filter(|connection| selector.passes_open(connection))
     }
 }
 

@@ -17,7 +17,7 @@ use crate::pipeline::{Options, Pipeline, Progress};
 /// Between looks under load: at 20,000 connections a second the rings fill to a few percent in it.
 const BUSY: Duration = Duration::from_millis(5);
 /// Between looks at an idle host at most: a person hardly sees the difference.
-const IDLE: Duration = Duration::from_millis(80);
+const IDLE: Duration = Duration::from_millis(100);
 
 /// Where the found goes.
 pub(super) trait Sink {

@@ -113,9 +113,10 @@ impl View {
 fn updates_of(outputs: &[Output]) -> Vec<Update> {
     outputs
         .iter()
-        .map(|output| match output {
-            Output::Record(record) => Update::Record(record.clone()),
-            Output::Changed(connection) => Update::Connection(Arc::clone(connection)),
+        .filter_map(|output| match output {
+            Output::Record(record) => Some(Update::Record(record.clone())),
+            Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
+            Output::Lasting(_) => None,
         })
         .collect()
 }

@@ -15,7 +15,7 @@ use crate::ports::PortSet;
 pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<()> {
     let filter = args.filter.filter()?;
     let mut sink = open(args.output, filter, level)?;
-    let options = args.trace.options(sink.tell_changed, sink.ports.clone());
+    let options = sink.options(&args.trace);
     let until = Until { duration: args.trace.duration };
     trace::own_thread()?.block_on(trace::run(options, until, sink.sink.as_mut()))
 }
@@ -24,8 +24,18 @@ pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<(
 pub(super) struct Shown {
     pub sink: Box<dyn Sink>,
     pub tell_changed: TellChanged,
+    /// Whether it wants to hear of connections that last: it may begin a recording.
+    pub tell_lasting: bool,
     /// A connection that has none of these is never shown.
     pub ports: PortSet,
+}
+
+impl Shown {
+    /// The pipeline's options for it.
+    pub fn options(&self, args: &TraceArgs) -> pipeline::Options {
+        let options = args.options(self.tell_changed, self.ports.clone());
+        pipeline::Options { tell_lasting: self.tell_lasting, ..options }
+    }
 }
 
 /// The live view where stdout is a terminal and nothing else was asked for, else lines.
@@ -45,6 +55,7 @@ pub(super) fn open(
         return Ok(Shown {
             sink: Box::new(View::open(&filter)?),
             tell_changed: TellChanged::Together,
+            tell_lasting: true,
             // The filter is changed while it runs.
             ports: PortSet::all(),
         });
@@ -54,7 +65,8 @@ pub(super) fn open(
     let asks = form == Form::Plain || !filter.is_all();
     let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
     let ports = filter.ports();
-    Ok(Shown { sink: Box::new(Lines::new(form, filter)), tell_changed, ports })
+    let sink = Box::new(Lines::new(form, filter));
+    Ok(Shown { sink, tell_changed, tell_lasting: false, ports })
 }
 
 impl TraceArgs {
@@ -69,6 +81,7 @@ impl TraceArgs {
             ports,
             show_secrets: self.show_secrets,
             tell_changed,
+            tell_lasting: false,
         }
     }
 }

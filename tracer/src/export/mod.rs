@@ -121,7 +121,7 @@ pub enum ExportError {
 }
 
 #[cfg(test)]
-mod fixture {
+pub(crate) mod fixture {
     //! Records to export.
 
     use super::*;

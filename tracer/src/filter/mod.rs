@@ -87,6 +87,12 @@ impl Filter {
         self.terms.is_empty()
     }
 
+    /// Whether any of its terms asks about an exchange.
+    #[must_use]
+    pub fn is_about_exchanges(&self) -> bool {
+        self.has(Key::is_of_exchange)
+    }
+
     /// Whether it holds for `subject`. Where that hangs on something unknown it does not.
     #[must_use]
     pub fn matches(&self, subject: &Subject<'_>) -> bool {

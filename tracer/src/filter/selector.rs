@@ -53,7 +53,7 @@ impl Selector {
     #[must_use]
     pub fn with_bound(filter: Filter, max_connections: usize) -> Self {
         Selector {
-            has_exchange_terms: filter.has(Key::is_of_exchange),
+            has_exchange_terms: filter.is_about_exchanges(),
             filter,
             max_connections,
             lives: BTreeMap::new(),

@@ -3,8 +3,8 @@
 mod player;
 mod reveal;
 
-pub use player::{Play, Player, SPEEDS};
-pub use reveal::{MAX_CONNECTIONS, Reveal};
+pub use player::{Play, Player, SPEEDS, Source, Wanted};
+pub use reveal::Reveal;
 
 use crate::record::Record;
 use crate::time::Timestamp;

@@ -1,7 +1,8 @@
 //! The player: which records are due at a time that it keeps, and what a person does to that time.
 
 use super::{Reveal, told_at};
-use crate::record::{Loss, Record};
+use crate::record::{Connection, Loss, Record};
+use crate::recording::Sight;
 use crate::time::Timestamp;
 use crate::view_update::{PlayStatus, Update};
 
@@ -27,10 +28,29 @@ pub enum Play {
     To(Timestamp),
 }
 
+/// How far ahead of what is told connections are looked for, nanoseconds: those that last are noted when they are a second
+/// old, and a block of a recording can be as much younger.
+const AHEAD_NS: u64 = 2_500_000_000;
+
+/// What is played.
+pub trait Source {
+    /// Looks at the next part: who is in it. `None` behind the last one.
+    fn look(&mut self) -> Option<Sight>;
+    /// The next record of the parts that were looked at.
+    fn read(&mut self) -> Option<Record>;
+    /// Whether so much is looked at and not read that no more should be.
+    fn is_full(&self) -> bool;
+}
+
+/// Whether a record is what somebody looks for; with its connection, where that is known.
+pub type Wanted = Box<dyn FnMut(&Record, Option<&Connection>) -> bool + Send>;
+
 /// Plays records in their order; none is told before its time. `open` gives them from the first one on.
 pub struct Player<R, F> {
     open: F,
-    records: R,
+    source: R,
+    /// Up to where was looked ahead; the end of time once there is no more.
+    looked_until: Timestamp,
     /// The next record, read already, and its time.
     next: Option<(Record, Timestamp)>,
     reveal: Reveal,
@@ -42,33 +62,58 @@ pub struct Player<R, F> {
     is_paused: bool,
     /// The time that it is on its way to, at once.
     goal: Option<Timestamp>,
+    /// What it is on its way to, at once.
+    wanted: Option<Wanted>,
     lost: u64,
 }
 
-impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
-    /// A player of what `open` gives, which was told from `begin` to `end` and which `reveal` has learned.
-    pub fn new(mut open: F, reveal: Reveal, begin: Timestamp, end: Timestamp) -> Player<R, F> {
+impl<R: Source, F: FnMut() -> R> Player<R, F> {
+    /// A player of what `open` gives, whose last record was told at `end`; `None` where there is no record.
+    pub fn new(mut open: F, end: Timestamp) -> Option<Player<R, F>> {
         let mut player = Player {
-            records: open(),
+            source: open(),
+            looked_until: Timestamp(0),
             open,
             next: None,
-            reveal,
-            at: begin,
-            begin,
+            reveal: Reveal::default(),
+            at: Timestamp(0),
+            begin: Timestamp(0),
             end,
             speed: ORDINARY,
             is_paused: false,
             goal: None,
+            wanted: None,
             lost: 0,
         };
         player.read_next();
-        player
+        let (_, begin) = player.next.as_ref()?;
+        player.begin = *begin;
+        player.at = *begin;
+        player.end = end.max(*begin);
+        Some(player)
+    }
+
+    /// The time of the first record.
+    #[must_use]
+    pub const fn begins_at(&self) -> Timestamp {
+        self.begin
+    }
+
+    /// The time of the last record, as far as that is known.
+    #[must_use]
+    pub const fn ends_at(&self) -> Timestamp {
+        self.end
     }
 
     /// What is there before the first record.
     pub fn begin(&mut self, out: &mut Vec<Update>) {
-        self.reveal.begin(self.begin, out);
+        self.show_older(out);
         out.push(Update::Play(self.status()));
+    }
+
+    fn show_older(&mut self, out: &mut Vec<Update>) {
+        self.look_ahead(self.begin);
+        self.reveal.begin(self.begin, out);
     }
 
     /// Lets `elapsed_ns` go by and tells what that brings.
@@ -78,6 +123,8 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
                 self.at = goal;
                 self.goal = None;
             }
+        } else if let Some(wanted) = self.wanted.take() {
+            self.seek(wanted, out);
         } else if self.is_paused || self.has_ended() {
             return;
         } else if let Some(speed) = SPEEDS.get(self.speed) {
@@ -93,7 +140,7 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
     /// Whether there is nothing to wait for but what a person asks.
     #[must_use]
     pub fn stands(&self) -> bool {
-        self.goal.is_none() && (self.is_paused || self.has_ended())
+        self.goal.is_none() && self.wanted.is_none() && (self.is_paused || self.has_ended())
     }
 
     fn has_ended(&self) -> bool {
@@ -102,6 +149,7 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
 
     /// Does what a person asks for.
     pub fn act(&mut self, play: Play, out: &mut Vec<Update>) {
+        self.wanted = None;
         match play {
             Play::TogglePause => self.is_paused = !self.is_paused,
             Play::Faster => self.speed = (self.speed + 1).min(SPEEDS.len()),
@@ -115,16 +163,40 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
         out.push(Update::Play(self.status()));
     }
 
+    /// Goes on, at once, to the next record that is wanted, and stops there; at the end if there is none.
+    pub fn to_next(&mut self, wanted: Wanted) {
+        self.goal = None;
+        self.wanted = Some(wanted);
+    }
+
+    /// Looks for what is wanted in the next batch of records.
+    fn seek(&mut self, mut wanted: Wanted, out: &mut Vec<Update>) {
+        for _ in 0..BATCH {
+            let Some((_, due)) = self.next else { return };
+            self.look_ahead(due);
+            let Some((record, _)) = &self.next else { return };
+            let connection = record.conn().and_then(|id| self.reveal.known(id));
+            let is_wanted = wanted(record, connection);
+            self.tell_next(out);
+            if is_wanted {
+                self.is_paused = true;
+                return;
+            }
+        }
+        self.wanted = Some(wanted);
+    }
+
     fn go_to(&mut self, time: Timestamp, out: &mut Vec<Update>) {
         let time = time.clamp(self.begin, self.end);
         if time < self.at {
             // Records can be told forward only: from the first one again.
-            self.records = (self.open)();
+            self.source = (self.open)();
+            self.looked_until = Timestamp(0);
             self.reveal.restart();
             (self.at, self.lost) = (self.begin, 0);
             self.read_next();
             out.push(Update::Restart(self.begin));
-            self.reveal.begin(self.begin, out);
+            self.show_older(out);
         }
         self.goal = Some(time);
     }
@@ -143,6 +215,7 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
     fn tell_next(&mut self, out: &mut Vec<Update>) {
         let Some((record, due)) = self.next.take() else { return };
         self.at = self.at.max(due);
+        self.look_ahead(due);
         if let Record::Loss(Loss { events, .. }) = &record {
             self.lost = self.lost.saturating_add(*events);
         }
@@ -152,11 +225,41 @@ impl<R: Iterator<Item = Record>, F: FnMut() -> R> Player<R, F> {
 
     fn read_next(&mut self) {
         let before = self.at;
-        self.next = self.records.next().map(|record| {
+        self.next = self.read().map(|record| {
             // One that does not say when came with the one before it.
             let due = told_at(&record).unwrap_or(before);
             (record, due)
         });
+        // The last blocks need not hold the latest time.
+        self.end = self.next.as_ref().map_or(self.end, |(_, due)| self.end.max(*due));
+    }
+
+    fn read(&mut self) -> Option<Record> {
+        loop {
+            if let Some(record) = self.source.read() {
+                return Some(record);
+            }
+            self.look().then_some(())?;
+        }
+    }
+
+    /// Looks for connections up to some time behind `at`, as far as there is room.
+    fn look_ahead(&mut self, at: Timestamp) {
+        let until = at.plus_ns(AHEAD_NS);
+        while self.looked_until < until && !self.source.is_full() && !self.reveal.is_full() {
+            self.look();
+        }
+    }
+
+    /// Looks at the next part; false where there is none.
+    fn look(&mut self) -> bool {
+        let Some(sight) = self.source.look() else {
+            self.looked_until = Timestamp(u64::MAX);
+            return false;
+        };
+        self.looked_until = self.looked_until.max(sight.until);
+        sight.connections.into_iter().for_each(|connection| self.reveal.learn(connection));
+        true
     }
 
     fn status(&self) -> PlayStatus {
@@ -180,16 +283,78 @@ mod tests {
 
     const SECOND_NS: u64 = 1_000_000_000;
 
-    /// Three changes, at two seconds, one second and no time ago.
-    fn player() -> Player<std::vec::IntoIter<Record>, impl FnMut() -> std::vec::IntoIter<Record>> {
+    /// Records one by one, each a part of its own.
+    struct Parts {
+        records: std::vec::IntoIter<Record>,
+        seen: std::collections::VecDeque<Record>,
+    }
+
+    impl Source for Parts {
+        fn look(&mut self) -> Option<Sight> {
+            let record = self.records.next()?;
+            let connections = match &record {
+                Record::Connection(connection) => vec![connection.clone()],
+                _ => Vec::new(),
+            };
+            let until = told_at(&record).unwrap_or_default();
+            self.seen.push_back(record);
+            Some(Sight { connections, until })
+        }
+
+        fn read(&mut self) -> Option<Record> {
+            self.seen.pop_front()
+        }
+
+        fn is_full(&self) -> bool {
+            self.seen.len() >= 100
+        }
+    }
+
+    fn player_of(records: Vec<Record>) -> Player<Parts, impl FnMut() -> Parts> {
+        let open = move || Parts {
+            records: records.clone().into_iter(),
+            seen: std::collections::VecDeque::new(),
+        };
+        Player::new(open, NOW).unwrap()
+    }
+
+    /// Something at three seconds ago, and three changes at two seconds, one second and no time ago.
+    fn player() -> Player<Parts, impl FnMut() -> Parts> {
         let moved = |from, to, us| Record::Transition(transition(5, from, to, ago(us)));
-        let records = vec![
+        let begun = Record::Loss(Loss { at: ago(3_000_000), hook: "state".to_owned(), events: 1 });
+        let mut player = player_of(vec![
+            begun,
             moved(Close, SynSent, 2_000_000),
             moved(SynSent, Established, 1_000_000),
             moved(Established, Close, 0),
-        ];
-        let open = move || records.clone().into_iter();
-        Player::new(open, Reveal::default(), ago(3_000_000), NOW)
+        ]);
+        player.pass(0, &mut Vec::new());
+        player
+    }
+
+    #[test]
+    fn a_connection_is_known_when_it_opens_though_its_record_comes_at_its_end() {
+        let whole = crate::tui::fixture::connection(5);
+        let told = crate::record::Connection { closed_at: Some(ago(0)), ..whole };
+        let mut player = player_of(vec![
+            Record::Transition(transition(5, Close, SynSent, ago(2_000_000))),
+            Record::Connection(told.into()),
+        ]);
+        let mut out = Vec::new();
+        player.begin(&mut out);
+        player.pass(0, &mut out);
+        let shown = out.iter().find_map(|update| match update {
+            Update::Connection(connection) => Some((connection.id.0, connection.closed_at)),
+            _ => None,
+        });
+        assert_eq!(shown, Some((5, None)));
+    }
+
+    #[test]
+    fn without_a_record_there_is_nothing_to_play() {
+        let none =
+            || Parts { records: Vec::new().into_iter(), seen: std::collections::VecDeque::new() };
+        assert!(Player::new(none, NOW).is_none());
     }
 
     fn records(out: &mut Vec<Update>) -> usize {
@@ -220,7 +385,7 @@ mod tests {
         assert!(matches!(out[0], Update::Restart(at) if at == ago(3_000_000)), "{out:?}");
         player.pass(0, &mut out);
         assert!(matches!(out.last(), Some(Update::Play(status)) if status.at == ago(1_500_000)));
-        assert_eq!(records(&mut out), 1);
+        assert_eq!(records(&mut out), 2, "with the one at the begin");
         player.act(Play::To(Timestamp(u64::MAX)), &mut out);
         player.pass(0, &mut out);
         assert_eq!(records(&mut out), 2);
@@ -237,6 +402,23 @@ mod tests {
         player.act(Play::Step, &mut out);
         assert!(matches!(out.last(), Some(Update::Play(status)) if status.at == ago(2_000_000)));
         assert_eq!(records(&mut out), 1);
+    }
+
+    #[test]
+    fn the_next_record_that_is_wanted_is_gone_to_at_once_and_stopped_at() {
+        let (mut player, mut out) = (player(), Vec::new());
+        let stands = |record: &Record, _: Option<&Connection>| matches!(record, Record::Transition(to) if to.to == Established);
+        player.to_next(Box::new(stands));
+        assert!(!player.stands());
+        player.pass(0, &mut out);
+        assert!(player.stands());
+        assert!(
+            matches!(out.last(), Some(Update::Play(at)) if at.at == ago(1_000_000) && at.is_paused)
+        );
+        // There is no second one.
+        player.to_next(Box::new(stands));
+        player.pass(0, &mut out);
+        assert!(matches!(out.last(), Some(Update::Play(at)) if at.has_ended));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What was known of a connection at each moment.
 //!
 //! A recording tells a connection whole at its end. A view that plays it wants it when it opens: who it is, and its life
-//! up to then, but nothing of what was still to come.
+//! up to then, but nothing of what was still to come. The player looks ahead for it.
 
 use std::sync::Arc;
 
@@ -11,62 +11,64 @@ use crate::record::{ConnId, Connection, Outcome, Record, StateEntry};
 use crate::time::Timestamp;
 use crate::view_update::Update;
 
-/// Connections that are learned at most; of more the begin is not shown, only the end.
-pub const MAX_CONNECTIONS: usize = 1_000_000;
+/// Connections that are known ahead of their records at most. Those beyond are shown when their records come.
+const MAX_CONNECTIONS: usize = 200_000;
 
-/// Connections as a first pass found them, and which of them have been shown.
+/// Connections whose records are still to come, and which of them have been shown.
 #[derive(Debug, Default)]
 pub struct Reveal {
-    whole: FxHashMap<ConnId, Arc<Connection>>,
+    ahead: FxHashMap<ConnId, Arc<Connection>>,
     shown: FxHashSet<ConnId>,
-    left_out: u64,
 }
 
 impl Reveal {
-    /// Takes note of a record on the first pass.
-    pub fn learn(&mut self, record: &Record) {
-        let Record::Connection(connection) = record else { return };
-        if self.whole.len() < MAX_CONNECTIONS {
-            self.whole.insert(connection.id, Arc::clone(connection));
-        } else {
-            self.left_out += 1;
+    /// Takes note of a connection ahead of its record: the latest word holds.
+    pub fn learn(&mut self, connection: Arc<Connection>) {
+        if !self.is_full() || self.ahead.contains_key(&connection.id) {
+            self.ahead.insert(connection.id, connection);
         }
     }
 
-    /// Connections beyond [`MAX_CONNECTIONS`].
+    /// Whether no more can be known ahead.
     #[must_use]
-    pub fn left_out(&self) -> u64 {
-        self.left_out
+    pub fn is_full(&self) -> bool {
+        self.ahead.len() >= MAX_CONNECTIONS
+    }
+
+    /// A connection whose record is still to come, as that or a note has it.
+    #[must_use]
+    pub fn known(&self, id: ConnId) -> Option<&Connection> {
+        self.ahead.get(&id).map(Arc::as_ref)
     }
 
     /// Connections that are older than the recording: known from its begin.
     pub fn begin(&mut self, at: Timestamp, out: &mut Vec<Update>) {
-        let older = self.whole.values().filter(|connection| connection.older_than_tracer);
+        let older = self.ahead.values().filter(|connection| connection.older_than_tracer);
         let mut older: Vec<ConnId> = older.map(|connection| connection.id).collect();
         older.sort_unstable();
         older.into_iter().for_each(|id| self.show(id, at, out));
     }
 
-    /// Forgets what was shown: it is played from the begin again.
+    /// Forgets everything: it is played from the begin again.
     pub fn restart(&mut self) {
+        self.ahead.clear();
         self.shown.clear();
     }
 
     /// What a live run would have told with this record at `at`.
     pub fn tell(&mut self, record: Record, at: Timestamp, out: &mut Vec<Update>) {
-        match &record {
-            Record::Transition(transition) => self.show(transition.conn, at, out),
-            Record::Segment(segment) => self.show(segment.conn, at, out),
-            Record::Exchange(exchange) => self.show(exchange.conn, at, out),
+        if let Record::Connection(connection) = &record {
             // Told whole by itself: nothing is to be shown before it any more.
-            Record::Connection(connection) => _ = self.shown.insert(connection.id),
-            Record::Host(_) | Record::Loss(_) => {}
+            self.ahead.remove(&connection.id);
+            self.shown.remove(&connection.id);
+        } else if let Some(id) = record.conn() {
+            self.show(id, at, out);
         }
         out.push(Update::Record(record));
     }
 
     fn show(&mut self, id: ConnId, at: Timestamp, out: &mut Vec<Update>) {
-        if let Some(connection) = self.whole.get(&id)
+        if let Some(connection) = self.ahead.get(&id)
             && self.shown.insert(id)
         {
             out.push(Update::Connection(Arc::new(as_of(connection, at))));
@@ -126,7 +128,7 @@ mod tests {
     #[test]
     fn a_connection_is_shown_with_its_first_record_and_knows_nothing_of_its_future() {
         let mut reveal = Reveal::default();
-        reveal.learn(&Record::Connection(Arc::new(whole())));
+        reveal.learn(Arc::new(whole()));
         let mut out = Vec::new();
         reveal.begin(ago(1_000), &mut out);
         assert!(out.is_empty());
@@ -149,7 +151,7 @@ mod tests {
         old.states[0] = StateEntry { state: Established, at: None };
         old.states.remove(1);
         let mut reveal = Reveal::default();
-        reveal.learn(&Record::Connection(Arc::new(old)));
+        reveal.learn(Arc::new(old));
         let mut out = Vec::new();
         reveal.begin(ago(1_000), &mut out);
         let [Update::Connection(shown)] = &out[..] else { panic!("{out:?}") };

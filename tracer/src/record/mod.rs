@@ -64,6 +64,20 @@ pub enum Record {
     Loss(Loss),
 }
 
+impl Record {
+    /// The connection that it is about.
+    #[must_use]
+    pub fn conn(&self) -> Option<ConnId> {
+        match self {
+            Record::Host(_) | Record::Loss(_) => None,
+            Record::Transition(transition) => Some(transition.conn),
+            Record::Segment(segment) => Some(segment.conn),
+            Record::Exchange(exchange) => Some(exchange.conn),
+            Record::Connection(connection) => Some(connection.id),
+        }
+    }
+}
+
 /// `type: host`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Host {

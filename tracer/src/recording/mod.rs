@@ -5,28 +5,35 @@
 //! readable, and behind a damaged place reading goes on at the next whole block. The reader says exactly
 //! what it could not read ([`Report`]).
 
+mod ahead;
 mod behind;
+mod body;
 mod error;
 mod file;
 mod flight;
 mod frame;
+mod outline;
 mod pack;
 mod reader;
 mod report;
 mod series;
+mod tail;
 mod window;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
+pub use ahead::{Ahead, Sight};
 pub use behind::Behind;
 pub use error::{ReadError, WriteError};
 pub use file::{Existing, Sink, create};
 pub use flight::Kept;
+pub use outline::outline;
 pub use reader::Reader;
 pub use report::{Gap, Report};
 pub use series::{Limits, Series};
+pub use tail::{Tail, tail};
 pub use writer::{Totals, Writer};
 
 /// Major version of the format: a reader refuses files with a higher one.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{Exchange, Headers, Record};
+use crate::record::{Connection, Exchange, Headers, Record};
 use crate::time::Timestamp;
 
 const HOST: u8 = 1;
@@ -24,6 +24,8 @@ const LOSS: u8 = 6;
 /// No record: header fields of those behind it.
 const HEADERS: u8 = 7;
 const EXCHANGE: u8 = 9;
+/// No record: a connection that goes on, as it is so far.
+const NOTE: u8 = 10;
 
 /// A record that found no room in a block, with its length.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +74,15 @@ impl Packer {
             }
             Record::Loss(loss) => append(LOSS, body, max_bytes, |body| pack(loss, body)),
         }
+    }
+
+    /// Appends a note of a connection that goes on; the same otherwise.
+    pub fn push_note(
+        connection: &Connection,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<(), TooLarge> {
+        append(NOTE, body, max_bytes, |body| pack(connection, body))
     }
 
     fn push_exchange(
@@ -170,12 +181,36 @@ impl Flavor for Append<'_> {
 #[derive(Debug)]
 pub(super) enum Unpacked {
     Record(Record),
-    /// What later records refer to.
-    Shared,
+    /// What later records refer to, and notes.
+    Unsaid,
     /// A kind of record that a later version added.
     UnknownKind,
     /// Its bytes are not that kind of record.
     Unreadable,
+}
+
+/// Kind and bytes of the entry at the front of `body`, and what is behind it.
+fn entry(body: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (&kind, rest) = body.split_first()?;
+    let (len, rest) = rest.split_first_chunk::<4>()?;
+    let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
+    let (bytes, rest) = rest.split_at_checked(len)?;
+    Some((kind, bytes, rest))
+}
+
+/// What a body says of connections, in notes and in records; nothing else of it is unpacked.
+pub(super) fn connections(mut body: &[u8]) -> impl Iterator<Item = Connection> {
+    std::iter::from_fn(move || {
+        loop {
+            let (kind, bytes, rest) = entry(body)?;
+            body = rest;
+            if matches!(kind, CONNECTION | NOTE)
+                && let Some(connection) = read(bytes)
+            {
+                return Some(connection);
+            }
+        }
+    })
 }
 
 /// Unpacks the records of one body.
@@ -192,10 +227,7 @@ impl Unpacker {
 
     /// Takes the next entry off the front of `body`: `None` at its end, or where what is left is too short.
     pub fn next<'b>(&mut self, body: &'b [u8]) -> Option<(Unpacked, &'b [u8])> {
-        let (&kind, rest) = body.split_first()?;
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let len = usize::try_from(u32::from_le_bytes(*len)).ok()?;
-        let (bytes, rest) = rest.split_at_checked(len)?;
+        let (kind, bytes, rest) = entry(body)?;
         Some((self.unpack(kind, bytes), rest))
     }
 
@@ -211,8 +243,9 @@ impl Unpacker {
                 let text = std::str::from_utf8(bytes).ok();
                 // Unreadable ones have a number too.
                 self.headers.push(text.and_then(Headers::from_text).unwrap_or_default());
-                return Unpacked::Shared;
+                return Unpacked::Unsaid;
             }
+            NOTE => return Unpacked::Unsaid,
             _ => return Unpacked::UnknownKind,
         };
         record.map_or(Unpacked::Unreadable, Unpacked::Record)
@@ -282,7 +315,7 @@ mod tests {
         while let Some((entry, tail)) = unpacker.next(rest) {
             match entry {
                 Unpacked::Record(record) => records.push(record),
-                Unpacked::Shared => {}
+                Unpacked::Unsaid => {}
                 other => panic!("{other:?}"),
             }
             rest = tail;
@@ -311,7 +344,7 @@ mod tests {
         loop {
             let (entry, tail) = unpacker.next(rest).unwrap();
             match entry {
-                Unpacked::Shared => rest = tail,
+                Unpacked::Unsaid => rest = tail,
                 Unpacked::Unreadable => return,
                 other => panic!("{other:?}"),
             }

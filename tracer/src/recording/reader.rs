@@ -2,8 +2,8 @@
 
 use std::io::Read;
 
+use super::body::Body;
 use super::frame::{self, BLOCK_MAGIC, BlockKind, FILE_HEADER_BYTES, FRAME_BYTES, Frame};
-use super::pack::{Unpacked, Unpacker};
 use super::window::Window;
 use super::{FORMAT_MAJOR, Gap, MAX_BLOCK_BYTES, ReadError, Report, Totals};
 use crate::record::Record;
@@ -17,12 +17,7 @@ const SEARCH_BYTES: u64 = 1024 * 1024;
 pub struct Reader<R> {
     window: Window<R>,
     decompressor: zstd::bulk::Decompressor<'static>,
-    /// The unpacked block and how far it has been read.
-    body: Vec<u8>,
-    position: usize,
-    /// Records of it that are still to come.
-    left: u32,
-    unpacker: Unpacker,
+    body: Body,
     next_block: u32,
     next_record: u64,
     /// The damaged place that the reader is in.
@@ -42,10 +37,7 @@ impl<R: Read> Reader<R> {
         let mut reader = Reader {
             window: Window::new(inner),
             decompressor,
-            body: Vec::new(),
-            position: 0,
-            left: 0,
-            unpacker: Unpacker::default(),
+            body: Body::default(),
             next_block: 0,
             next_record: 0,
             gap: None,
@@ -89,20 +81,29 @@ impl<R: Read> Reader<R> {
         })
     }
 
-    /// Reads blocks until one has records: false at the end.
-    fn next_body(&mut self) -> Result<bool, ReadError> {
-        while self.left == 0 {
-            let Some(frame) = self.next_frame()? else { return Ok(false) };
+    /// Unpacks the next block of records: `None` behind the last one.
+    pub(super) fn next_body(&mut self) -> Result<Option<Frame>, ReadError> {
+        while let Some(frame) = self.next_frame()? {
             match frame.kind {
                 BlockKind::Records => {
-                    self.left = frame.records;
-                    self.position = 0;
+                    self.body.expect(frame.records);
+                    return Ok(Some(frame));
                 }
-                BlockKind::End => return self.end().map(|()| false),
+                BlockKind::End => return self.end().map(|()| None),
                 BlockKind::Other(_) => self.report.unknown_kinds += 1,
             }
         }
-        Ok(true)
+        Ok(None)
+    }
+
+    /// The block that was unpacked last, for who reads it later.
+    pub(super) fn take_unpacked(&mut self) -> Body {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Reads on in a block that was taken.
+    pub(super) fn next_in(&mut self, body: &mut Body) -> Option<Record> {
+        body.next(&mut self.report)
     }
 
     /// Finds the next whole block and unpacks its body: `None` where there is none any more.
@@ -135,10 +136,10 @@ impl<R: Read> Reader<R> {
             return Ok(false);
         }
         let raw_bytes = frame.raw_bytes as usize;
-        self.unpacker.clear();
-        self.body.clear();
-        self.body.resize(raw_bytes, 0);
-        let unpacked = self.decompressor.decompress_to_buffer(packed, &mut self.body[..]);
+        self.body.restart();
+        self.body.bytes.clear();
+        self.body.bytes.resize(raw_bytes, 0);
+        let unpacked = self.decompressor.decompress_to_buffer(packed, &mut self.body.bytes[..]);
         if !matches!(unpacked, Ok(bytes) if bytes == raw_bytes) {
             return Ok(false);
         }
@@ -159,29 +160,9 @@ impl<R: Read> Reader<R> {
 
     fn end(&mut self) -> Result<(), ReadError> {
         self.report.claimed =
-            postcard::take_from_bytes::<Totals>(&self.body).ok().map(|(totals, _)| totals);
+            postcard::take_from_bytes::<Totals>(&self.body.bytes).ok().map(|(totals, _)| totals);
         self.report.bytes_behind_the_end = self.fill(1)?;
         Ok(())
-    }
-
-    /// The next record of the block, if it has one.
-    fn next_in_body(&mut self) -> Option<Record> {
-        while self.left > 0 {
-            let Some((unpacked, rest)) = self.unpacker.next(&self.body[self.position..]) else {
-                self.report.unreadable_records += u64::from(self.left);
-                self.left = 0;
-                return None;
-            };
-            self.position = self.body.len() - rest.len();
-            self.left -= u32::from(!matches!(unpacked, Unpacked::Shared));
-            match unpacked {
-                Unpacked::Record(record) => return Some(record),
-                Unpacked::Shared => {}
-                Unpacked::UnknownKind => self.report.unknown_kinds += 1,
-                Unpacked::Unreadable => self.report.unreadable_records += 1,
-            }
-        }
-        None
     }
 
     fn fill(&mut self, len: usize) -> Result<bool, ReadError> {
@@ -214,13 +195,14 @@ impl<R: Read> Reader<R> {
     }
 
     fn step(&mut self) -> Result<Option<Record>, ReadError> {
-        while self.next_body()? {
-            if let Some(record) = self.next_in_body() {
-                self.report.read.count(&record);
+        loop {
+            if let Some(record) = self.body.next(&mut self.report) {
                 return Ok(Some(record));
             }
+            if self.next_body()?.is_none() {
+                return Ok(None);
+            }
         }
-        Ok(None)
     }
 }
 

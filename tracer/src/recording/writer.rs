@@ -9,7 +9,7 @@ use super::{
     BLOCK_AGE_NS, BLOCK_TARGET_BYTES, FORMAT_MAJOR, FORMAT_MINOR, MAX_RECORD_BYTES, Sink,
     WriteError, pack,
 };
-use crate::record::{Host, Loss, Record};
+use crate::record::{Connection, Host, Loss, Record};
 use crate::time::Timestamp;
 
 /// Two thirds of the time of zstd's own default, 3, for a file that is 5 % larger (docs/decisions/0011).
@@ -67,6 +67,12 @@ impl Pending {
         self.since.get_or_insert(now);
         let (first, last) = self.times.unwrap_or((at, at));
         self.times = Some((first.min(at), last.max(at)));
+    }
+
+    /// Something that is no record is in it.
+    fn note_time(&mut self, now: Timestamp) {
+        self.since.get_or_insert(now);
+        self.times.get_or_insert((now, now));
     }
 
     fn clear(&mut self) {
@@ -132,6 +138,22 @@ impl<S: Sink> Writer<S> {
         }
         self.add(record, now);
         if self.pending.body.len() >= BLOCK_TARGET_BYTES { self.flush() } else { self.tick(now) }
+    }
+
+    /// Adds a note of a connection that goes on, as it is so far: no record, but who plays the recording knows of it before
+    /// its record comes. One that is too large is left out.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn note(&mut self, connection: &Connection, now: Timestamp) -> Result<(), WriteError> {
+        if self.pending.body.len() >= BLOCK_TARGET_BYTES {
+            self.flush()?;
+        }
+        let packed = pack::Packer::push_note(connection, &mut self.pending.body, MAX_RECORD_BYTES);
+        if packed.is_ok() {
+            self.pending.note_time(now);
+        }
+        Ok(())
     }
 
     /// Writes the block if its first record is older than [`BLOCK_AGE_NS`]. To be called now and then while no

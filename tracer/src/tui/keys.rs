@@ -141,6 +141,7 @@ fn command(letter: char, control: bool) -> Option<Action> {
         ']' => Action::Skip(SKIP_S),
         '[' => Action::Skip(-SKIP_S),
         'c' => Action::ToItsBegin,
+        'n' => Action::ToNextMatch,
         '+' | '>' => Action::Play(Play::Faster),
         '-' | '<' => Action::Play(Play::Slower),
         'l' => Action::ToggleLog,

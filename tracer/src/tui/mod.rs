@@ -63,6 +63,8 @@ pub trait Tools: Send {
     fn toggle_recording(&mut self);
     /// Asks something of the player of a recording.
     fn play(&mut self, play: Play);
+    /// Asks it to go to the next record that a filter lets through.
+    fn play_to_next(&mut self, filter: &str);
 }
 
 /// Makes the `log` facade write to the view's log pane. Once per process, before anything logs.
@@ -103,6 +105,7 @@ pub fn run(updates: Receiver<Vec<Update>>, mut options: ViewOptions) -> anyhow::
             Some(Effect::Export(held, form)) => options.tools.export(held, form),
             Some(Effect::Log(key)) => log.transition(in_log(key)),
             Some(Effect::Play(play)) => options.tools.play(play),
+            Some(Effect::PlayToNext(filter)) => options.tools.play_to_next(&filter),
             Some(Effect::ToggleRecording) => options.tools.toggle_recording(),
             None => {}
         }

@@ -68,7 +68,7 @@ fn records(connections: usize) -> &'static [Record] {
     drive::straight(&mut Driver::new(TellChanged::Never), &tape, |outputs| {
         records.extend(outputs.into_iter().filter_map(|output| match output {
             Output::Record(record) => Some(record),
-            Output::Changed(_) => None,
+            Output::Changed(_) | Output::Lasting(_) => None,
         }));
     });
     records.leak()

@@ -8,6 +8,7 @@ use super::{Flow, Model, Page, completion, copy};
 use crate::export::Format;
 use crate::playback::Play;
 use crate::time::Timestamp;
+use crate::view_update::Notice;
 
 /// What a key asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,8 @@ pub enum Action {
     Skip(i64),
     /// In a recording to the begin of the selected connection.
     ToItsBegin,
+    /// In a recording to the next record that the filter lets through.
+    ToNextMatch,
     /// Open or close the log.
     ToggleLog,
     /// Choose targets and levels in the log, or leave that.
@@ -87,6 +90,8 @@ pub enum Effect {
     ToggleRecording,
     /// Ask this of the player.
     Play(Play),
+    /// Ask the player to go to the next record that this filter lets through.
+    PlayToNext(String),
     /// Tell the log.
     Log(LogKey),
     /// Leave the view.
@@ -137,6 +142,7 @@ impl Model {
             }
             Action::TogglePause => self.toggle_pause(),
             Action::Skip(seconds) => return self.skip(seconds).map(Effect::Play),
+            Action::ToNextMatch => return self.next_match(),
             Action::ToItsBegin => return self.to_its_begin().map(Effect::Play),
             Action::Play(play) => return self.play.is_some().then_some(Effect::Play(play)),
             Action::NextSort | Action::PreviousSort | Action::ReverseSort
@@ -190,6 +196,16 @@ impl Model {
     fn skip(&self, seconds: i64) -> Option<Play> {
         let by_ns = seconds.saturating_mul(1_000_000_000);
         Some(Play::To(Timestamp(self.play?.at.0.saturating_add_signed(by_ns))))
+    }
+
+    fn next_match(&mut self) -> Option<Effect> {
+        self.play?;
+        if let Some(filter) = self.filter_text() {
+            return Some(Effect::PlayToNext(filter.to_owned()));
+        }
+        let text = "n goes to the next record that the filter lets through; / sets a filter";
+        self.show_notice(Notice { text: text.to_owned(), is_failure: false });
+        None
     }
 
     fn to_its_begin(&self) -> Option<Play> {

@@ -130,6 +130,8 @@ pub struct Model {
     pub play: Option<PlayStatus>,
     /// What became of something that was asked for, and until when it is told.
     notice: Option<(Timestamp, Notice)>,
+    /// Of a recording: records in each of as many parts of its time; empty where that is not known.
+    pub time_line: Vec<u64>,
     filter: Option<ActiveFilter>,
     parse_filter: ParseFilter,
     now: Timestamp,
@@ -161,6 +163,7 @@ impl Model {
             losses: BTreeMap::new(),
             play: None,
             notice: None,
+            time_line: Vec::new(),
             filter: None,
             parse_filter,
             now: Timestamp::default(),
@@ -274,11 +277,14 @@ impl Model {
                 self.play = Some(status);
             }
             Update::Restart(at) => self.restart(at),
-            Update::Notice(notice) => {
-                self.notice = Some((self.clock.plus_ns(NOTICE_NS), notice));
-            }
+            Update::TimeLine(records) => self.time_line = records,
+            Update::Notice(notice) => self.show_notice(notice),
             Update::Resync(connections) => self.table.resync(connections, now),
         }
+    }
+
+    fn show_notice(&mut self, notice: Notice) {
+        self.notice = Some((self.clock.plus_ns(NOTICE_NS), notice));
     }
 
     /// Nothing has happened yet; how it is looked at stays.

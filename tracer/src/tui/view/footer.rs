@@ -71,8 +71,18 @@ fn keys(model: &Model, room: usize, theme: &Theme) -> Line<'static> {
         Page::Groups => [("Tab", other), ("s", "sort"), ("y", "copy its filter"), ("l", "log")],
         _ => [("Tab", other), ("b", "groups"), ("y", "copy"), ("l", "log")],
     };
-    let play = [(".", "step"), ("+ -", "speed"), ("[ ]", "10 s back, on"), ("c", "to its begin")];
-    let play = if model.play.is_some() { &play[..] } else { &[][..] };
+    let play = [
+        (".", "step"),
+        ("+ -", "speed"),
+        ("[ ]", "10 s back, on"),
+        ("c", "to its begin"),
+        ("n", "next match"),
+    ];
+    let play = match (model.play, model.filter_text()) {
+        (Some(_), Some(_)) => &play[..],
+        (Some(_), None) => &play[..play.len() - 1],
+        (None, _) => &[][..],
+    };
     let files = [
         ("e", "export"),
         ("r", if model.stats.recording.is_some() { "end recording" } else { "record" }),

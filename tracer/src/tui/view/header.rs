@@ -110,7 +110,9 @@ fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
     // A recording costs nobody anything, its hooks are those of another run, and how much that saw is not in it.
     if model.play.is_some() {
         let recording = ("a recording".to_owned(), theme.dim);
-        return vec![(losses(model), sure), filter(model, width, theme), recording];
+        let mut parts = vec![(losses(model), sure), filter(model, width, theme), recording];
+        parts.extend(time_line(model, theme));
+        return parts;
     }
     let mut parts = vec![
         (completeness(stats.seen, stats.lost), sure),
@@ -145,6 +147,28 @@ fn completeness(seen: u64, lost: u64) -> String {
     }
 }
 
+/// When how much happened in the recording, and where it stands: `▁▁▇▂│▁▃▁`.
+fn time_line(model: &Model, theme: &Theme) -> Option<(String, Style)> {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let (play, counts) = (model.play?, &model.time_line);
+    let most = *counts.iter().max().filter(|most| **most > 0)?;
+    let whole = play.end.since_ns(play.begin).max(1);
+    let done = u128::from(play.at.since_ns(play.begin)) * counts.len() as u128 / u128::from(whole);
+    let mut line = String::new();
+    for (part, &count) in (0..).zip(counts) {
+        if part == done {
+            line.push('│');
+        }
+        // What happened at all is seen: not one of a million is nothing.
+        let height = (u128::from(count) * 7).div_ceil(u128::from(most)) as usize;
+        line.push(if count == 0 { ' ' } else { BARS[height.min(7)] });
+    }
+    if done >= counts.len() as u128 {
+        line.push('│');
+    }
+    Some((line, theme.accent))
+}
+
 fn losses(model: &Model) -> String {
     let lost = text::count(model.stats.lost);
     let largest = model.losses.iter().max_by_key(|(_, events)| **events);
@@ -174,6 +198,29 @@ fn hooks(model: &Model, theme: &Theme) -> (String, Style) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
+
+    #[test]
+    fn the_time_line_shows_when_how_much_happened_and_where_it_stands() {
+        let mut model = Model::new(|_| Err(String::new()));
+        let theme = Theme::new(crate::tui::theme::Palette::default(), |_| None);
+        assert_eq!(time_line(&model, &theme), None);
+        let status = |at| PlayStatus {
+            at: Timestamp(at),
+            begin: Timestamp(1_000),
+            end: Timestamp(1_400),
+            speed: None,
+            is_paused: false,
+            has_ended: false,
+            lost: 0,
+        };
+        model.time_line = vec![1, 0, 1_000_000, 500_000];
+        for (at, drawn) in [(1_000, "│▂ █▅"), (1_250, "▂ │█▅"), (1_400, "▂ █▅│")]
+        {
+            model.play = Some(status(at));
+            assert_eq!(time_line(&model, &theme).unwrap().0, drawn);
+        }
+    }
 
     #[test]
     fn completeness_is_never_rounded_up_to_one() {

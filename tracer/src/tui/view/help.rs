@@ -25,7 +25,7 @@ const KEYS: [(&str, &str); 27] = [
     ("e", "export what is selected, else what is shown, in any form"),
     ("r", "begin and end a recording of everything"),
     (". + -", "in a recording: the next record, faster, slower"),
-    ("[ ] c", "10 s back or on; to the begin of the selected connection"),
+    ("[ ] c n", "10 s back or on; to the selected's begin; to the next match"),
     ("l", "log"),
     ("L", "the log's targets, and what is kept and shown of each"),
     ("q Ctrl-C", "quit"),

@@ -2,12 +2,13 @@
 //!
 //! `fixtures/demo.trace` was made with `tracer record host:127.84.67.80` beside `tracer demo --plain --for 11s`.
 
+use std::io::Cursor;
+
 use super::tests::picture;
-use crate::playback::{Player, Reveal, told_at};
+use crate::playback::{Player, Source};
 use crate::record::{ConnId, Record};
-use crate::recording::Reader;
+use crate::recording::{Ahead, Reader, Sight, tail};
 use crate::tcp::Endpoint;
-use crate::time::Timestamp;
 use crate::tui::model::{Action, Model};
 
 const RECORDING: &[u8] = include_bytes!("../fixtures/demo.trace");
@@ -17,17 +18,28 @@ fn records() -> impl Iterator<Item = Record> {
     Reader::new(RECORDING).unwrap().map(Result::unwrap)
 }
 
+struct Played(Ahead<&'static [u8]>);
+
+impl Source for Played {
+    fn look(&mut self) -> Option<Sight> {
+        self.0.look().unwrap()
+    }
+
+    fn read(&mut self) -> Option<Record> {
+        self.0.read()
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.is_full()
+    }
+}
+
 /// The view as it is so long after the recording's begin.
 fn after(seconds: u64) -> Model {
-    let mut reveal = Reveal::default();
-    let (mut begin, mut end) = (Timestamp(u64::MAX), Timestamp(0));
-    for record in records() {
-        reveal.learn(&record);
-        if let Some(at) = told_at(&record) {
-            (begin, end) = (begin.min(at), end.max(at));
-        }
-    }
-    let mut player = Player::new(records, reveal, begin, end);
+    let played = || Played(Ahead::new(RECORDING).unwrap());
+    let end = tail(Cursor::new(RECORDING)).unwrap().unwrap().last_at;
+    let mut player = Player::new(played, end).unwrap();
+    let begin = player.begins_at();
     let mut model = Model::new(|_| Err("no filter here".to_owned()));
     let mut updates = Vec::new();
     model.tick(begin);
