@@ -4,7 +4,7 @@
 //! looks closely.
 
 use crate::{
-    kernel::{global, offset},
+    kernel::global,
     maps::{PORTS_ARE_CHOSEN, WATCHED_PORTS},
     socket::SockCommon,
 };
