@@ -7,8 +7,8 @@ use crate::record::{ConnId, Connection, Record, SocketAddress, Text};
 use crate::tcp::Endpoint;
 use crate::time::Timestamp;
 
-/// Most connections that are remembered; each takes about 150 bytes.
-const MAX_CONNECTIONS: usize = 1_000_000;
+/// Most connections that are remembered; each takes about 170 bytes. Just below where the table would double.
+const MAX_CONNECTIONS: usize = 900_000;
 
 /// What is known of one connection end.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +33,10 @@ pub struct End {
     pub closed_at: Option<Timestamp>,
     /// Events about it that are known to be lost.
     pub lost_events: u64,
+    /// Initial sequence number of what it sent, where that was seen.
+    pub isn_sent: Option<u32>,
+    /// The same of what it received.
+    pub isn_received: Option<u32>,
 }
 
 /// The connections of a recording.
@@ -121,6 +125,8 @@ impl From<&Connection> for End {
             opened_at: connection.opened_at,
             closed_at: connection.closed_at,
             lost_events: connection.lost_events,
+            isn_sent: connection.isn_sent,
+            isn_received: connection.isn_received,
         }
     }
 }

@@ -194,6 +194,13 @@ impl<'a> Capture<'a> {
             pieces = Pieces::without_payload(material);
         }
         let comment = words::comment(conn, end, material, place.state, &pieces);
+        // On the wire as they were: a port that is used again is another stream to who reads them.
+        let (isn, other_isn) = match material.direction {
+            Direction::Sent => (end.isn_sent, end.isn_received),
+            Direction::Received => (end.isn_received, end.isn_sent),
+        };
+        let seq = place.seq.wrapping_add(isn.unwrap_or(0));
+        let ack = place.ack.map(|ack| ack.wrapping_add(other_isn.unwrap_or(0)));
         let interface = self.interface(end)?;
         let (from, to, way) = match material.direction {
             Direction::Sent => (end.local, end.remote, Way::Outbound),
@@ -205,9 +212,9 @@ impl<'a> Capture<'a> {
             let segment = packet::Segment {
                 from,
                 to,
-                seq: place.seq.wrapping_add(piece.from as u32),
-                ack: place.ack.unwrap_or(0),
-                flags: piece.flags & if place.ack.is_some() { u8::MAX } else { !flags::ACK },
+                seq: seq.wrapping_add(piece.from as u32),
+                ack: ack.unwrap_or(0),
+                flags: piece.flags & if ack.is_some() { u8::MAX } else { !flags::ACK },
                 payload_bytes: piece.bytes,
                 captured: piece.captured,
             };

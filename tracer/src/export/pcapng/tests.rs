@@ -4,6 +4,10 @@ use super::*;
 use crate::export::fixture::{EXAMPLES, examples, known};
 use crate::recording::ReadError;
 
+/// Initial sequence numbers of the example's two sides.
+const CLIENT_ISN: u32 = 0xaabb_ccdd;
+const SERVER_ISN: u32 = 0x1234_5678;
+
 /// A block read back.
 #[derive(Clone, Debug, Default)]
 struct Block {
@@ -177,14 +181,16 @@ fn a_message_is_its_head_and_its_true_length() {
     let blocks = file(examples());
     let packets = packets(&blocks);
     let syn = sent(packets[0]);
-    assert_eq!((syn.flags.as_str(), syn.seq, syn.payload_bytes), ("S", 0, 0));
+    assert_eq!((syn.flags.as_str(), syn.seq, syn.payload_bytes), ("S", CLIENT_ISN, 0));
     assert_eq!(syn.at, 1_772_366_401_000_000_200);
     let (request, response) = (sent(packets[1]), sent(packets[2]));
-    assert_eq!((request.from_port, request.flags.as_str(), request.seq), (41234, "P", 113));
+    let from_client = (request.from_port, request.flags.as_str(), request.seq);
+    assert_eq!(from_client, (41234, "P", CLIENT_ISN + 113));
     assert_eq!(request.payload_bytes, 70);
     let head = "GET /a?b=1 HTTP/1.1\r\nhost: 127.0.0.1:8080\r\ncookie: [redacted]     \r\n\r\n";
     assert_eq!(request.captured, head);
-    assert_eq!((response.from_port, response.seq, response.ack), (8080, 325, 113 + 70));
+    let from_server = (response.from_port, response.seq, response.ack);
+    assert_eq!(from_server, (8080, SERVER_ISN + 325, CLIENT_ISN + 113 + 70));
     // 12 bytes of content.
     assert_eq!((response.payload_bytes, response.captured.len()), (75, 63));
     assert_eq!(
@@ -244,7 +250,8 @@ fn a_long_message_is_several_packets_without_a_gap() {
     records.extend(two_ends());
     let blocks = of(records);
     let packets: Vec<Sent> = packets(&blocks).iter().map(|packet| sent(packet)).skip(1).collect();
-    let places: Vec<_> = packets.iter().map(|p| (p.at, p.seq, p.payload_bytes)).collect();
+    let places: Vec<_> =
+        packets.iter().map(|p| (p.at, p.seq - SERVER_ISN, p.payload_bytes)).collect();
     let full = MAX_PAYLOAD_BYTES;
     assert_eq!(
         places,
@@ -282,7 +289,7 @@ fn a_fin_with_the_last_bytes_of_a_message_does_not_repeat_them() {
     records.extend(two_ends());
     let blocks = of(records);
     let fin = sent(packets(&blocks)[1]);
-    assert_eq!((fin.flags.as_str(), fin.seq, fin.payload_bytes), ("FA", 71, 0));
+    assert_eq!((fin.flags.as_str(), fin.seq, fin.payload_bytes), ("FA", CLIENT_ISN + 71, 0));
 }
 
 #[test]
@@ -301,7 +308,10 @@ fn messages_whose_place_is_not_known_follow_one_another_and_say_so() {
     let packets = packets(&blocks);
     let places: Vec<(u16, u32)> =
         packets.iter().map(|packet| (sent(packet).from_port, sent(packet).seq)).collect();
-    assert_eq!(places, [(41234, 1), (8080, 1), (41234, 71), (8080, 76)]);
+    let (client, server) = (CLIENT_ISN, SERVER_ISN);
+    let expected =
+        [(41234, client + 1), (8080, server + 1), (41234, client + 71), (8080, server + 76)];
+    assert_eq!(places, expected);
     assert!(packets[2].comment().ends_with("; its place on the stream is not known"));
 }
 
