@@ -3,7 +3,8 @@
 
 use std::io::Write;
 
-use serde_json::Value;
+use rustc_hash::FxHashMap;
+use serde_json::{Map, Value};
 
 use super::{ExportError, Records};
 use crate::record::Record;
@@ -98,12 +99,12 @@ const COLUMNS: [&str; 78] = [
 pub fn write(records: Records<'_>, out: &mut dyn Write) -> Result<(), ExportError> {
     let mut rows = csv::Writer::from_writer(out);
     rows.write_record(COLUMNS).map_err(io_error)?;
-    let mut line = Vec::new();
+    let mut row = Row::new();
     for record in records {
         match record {
             Ok(record) => {
-                let row = row(&record, &mut line)?;
-                rows.write_record(row).map_err(io_error)?;
+                row.fill(&record)?;
+                rows.write_record(&row.cells).map_err(io_error)?;
             }
             Err(error) => {
                 rows.flush()?;
@@ -114,27 +115,69 @@ pub fn write(records: Records<'_>, out: &mut dyn Write) -> Result<(), ExportErro
     Ok(rows.flush()?)
 }
 
-/// The record's cells, by way of its JSON: whatever a record says there, it says here.
-fn row(record: &Record, line: &mut Vec<u8>) -> Result<Vec<String>, ExportError> {
-    line.clear();
-    record.write_json(&mut *line)?;
-    let fields: Value = serde_json::from_slice(line).map_err(std::io::Error::from)?;
-    Ok(COLUMNS.iter().map(|column| cell(field(&fields, column))).collect())
+/// Where a field of a record goes.
+enum Place {
+    Column(usize),
+    /// An object: where its fields go.
+    Inside(FxHashMap<&'static str, usize>),
 }
 
-fn field<'a>(fields: &'a Value, column: &str) -> Option<&'a Value> {
-    column.split('.').try_fold(fields, |value, name| value.get(name))
+/// A row, filled anew for each record.
+struct Row {
+    places: FxHashMap<&'static str, Place>,
+    cells: Vec<String>,
+    /// The record as JSON; kept for its memory.
+    line: Vec<u8>,
+}
+
+impl Row {
+    fn new() -> Row {
+        let mut places = FxHashMap::default();
+        for (index, column) in COLUMNS.into_iter().enumerate() {
+            match column.split_once('.') {
+                None => _ = places.insert(column, Place::Column(index)),
+                Some((object, field)) => {
+                    let place =
+                        places.entry(object).or_insert_with(|| Place::Inside(FxHashMap::default()));
+                    if let Place::Inside(fields) = place {
+                        fields.insert(field, index);
+                    }
+                }
+            }
+        }
+        Row { places, cells: vec![String::new(); COLUMNS.len()], line: Vec::new() }
+    }
+
+    /// The record's cells, by way of its JSON: whatever a record says there, it says here.
+    fn fill(&mut self, record: &Record) -> std::io::Result<()> {
+        self.line.clear();
+        record.write_json(&mut self.line)?;
+        let fields: Map<String, Value> = serde_json::from_slice(&self.line)?;
+        self.cells.iter_mut().for_each(String::clear);
+        for (name, value) in &fields {
+            match (self.places.get(name.as_str()), value) {
+                (Some(Place::Column(index)), _) => self.cells[*index] = cell(value),
+                (Some(Place::Inside(columns)), Value::Object(inner)) => {
+                    for (name, value) in inner {
+                        if let Some(index) = columns.get(name.as_str()) {
+                            self.cells[*index] = cell(value);
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Unknown and absent are an empty cell; lists and maps stand as JSON.
-fn cell(value: Option<&Value>) -> String {
+fn cell(value: &Value) -> String {
     match value {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text_cell(text),
-        Some(list @ (Value::Array(_) | Value::Object(_))) => {
-            sanitize::printable(&list.to_string()).into_owned()
-        }
-        Some(other) => other.to_string(),
+        Value::Null => String::new(),
+        Value::String(text) => text_cell(text),
+        Value::Array(_) | Value::Object(_) => sanitize::printable(&value.to_string()).into_owned(),
+        other => other.to_string(),
     }
 }
 
@@ -203,7 +246,8 @@ mod tests {
         for (row, line) in table[1..].iter().zip(EXAMPLES.lines()) {
             let fields: Value = serde_json::from_str(line).unwrap();
             for (column, text) in COLUMNS.iter().zip(row) {
-                let expected = match field(&fields, column) {
+                let found = column.split('.').try_fold(&fields, |value, name| value.get(name));
+                let expected = match found {
                     None | Some(Value::Null) => String::new(),
                     Some(Value::String(text)) => text.clone(),
                     Some(other) => other.to_string(),
@@ -220,7 +264,7 @@ mod tests {
         assert!(!text_cell("a\u{1b}[31m").contains('\u{1b}'));
         assert_eq!(text_cell("/a=b"), "/a=b");
         let list = serde_json::json!([["x", "\u{9b}31m\u{202e}"]]);
-        assert!(!cell(Some(&list)).contains(['\u{9b}', '\u{202e}']));
+        assert!(!cell(&list).contains(['\u{9b}', '\u{202e}']));
     }
 
     #[test]
