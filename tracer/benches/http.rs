@@ -169,6 +169,7 @@ fn host() -> Arc<Host> {
         started_at: START,
         hooks: Default::default(),
         show_secrets: false,
+        filter: None,
     })
 }
 

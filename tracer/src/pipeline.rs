@@ -44,6 +44,8 @@ pub struct Options {
     pub groups: Groups,
     /// Connections with none of these ports at either end are left out by the kernel side and cost next to nothing.
     pub ports: PortSet,
+    /// What will be let through of what is found, in words; `None` for everything. The host record says it.
+    pub filter: Option<String>,
     /// Leave secrets as they are.
     pub show_secrets: bool,
     /// Tell of connections as they change, for live views and filters, not only at their end.
@@ -137,7 +139,7 @@ impl Pipeline {
         let loaded = load::load(options.rings, options.groups, &options.ports)
             .context("tracing cannot start")?;
         let sees_segments = loaded.health.is_attached(Group::Payload);
-        let host = Arc::new(host_record(&loaded, started_at, options.show_secrets));
+        let host = Arc::new(host_record(&loaded, started_at, &options));
         let cgroup_root = loaded.cgroup.as_ref().map(load::cgroup::CgroupRoot::path);
         let mut pipeline = Pipeline {
             loaded,
@@ -467,7 +469,7 @@ fn saturated(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn host_record(loaded: &Loaded, started_at: Timestamp, show_secrets: bool) -> Host {
+fn host_record(loaded: &Loaded, started_at: Timestamp, options: &Options) -> Host {
     let host = load::host::Host::read();
     Host {
         schema: SCHEMA_VERSION,
@@ -476,6 +478,7 @@ fn host_record(loaded: &Loaded, started_at: Timestamp, show_secrets: bool) -> Ho
         kernel: host.kernel,
         started_at,
         hooks: loaded.health.hooks(),
-        show_secrets,
+        show_secrets: options.show_secrets,
+        filter: options.filter.clone(),
     }
 }

@@ -151,7 +151,7 @@ fn host_pieces(host: &Host) -> Vec<Piece> {
         .filter(|(_, state)| *state != "attached")
         .map(|(hook, state)| format!("{hook}: {state}"))
         .collect();
-    let Host { version, hostname, kernel, .. } = host;
+    let Host { version, hostname, kernel, filter, .. } = host;
     let mut pieces = vec![
         time(host.started_at),
         text(format!("tracer {version} on {hostname}, Linux {kernel},")),
@@ -160,6 +160,9 @@ fn host_pieces(host: &Host) -> Vec<Piece> {
         true => text("all hooks attached"),
         false => (format!("without {}", missing.join("; ")).into(), Paint::Notice),
     });
+    if let Some(filter) = filter {
+        pieces.push((format!("(only {filter})").into(), Paint::Notice));
+    }
     pieces
 }
 
@@ -421,6 +424,7 @@ mod tests {
             started_at: NOW,
             hooks: BTreeMap::from([("state".to_owned(), "attached".to_owned())]),
             show_secrets: false,
+            filter: None,
         };
         let head = "22:13:20.000 tracer 0.1.0 on web-1, Linux 6.18.44,";
         assert_eq!(

@@ -28,7 +28,7 @@ pub(super) fn run(args: &RecordArgs) -> anyhow::Result<()> {
     let asks = !filter.is_all() || when.is_some();
     let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
     let options = args.trace.options(tell_changed, filter.ports());
-    let options = Options { tell_lasting: true, ..options };
+    let options = Options { tell_lasting: true, filter: filter.words(), ..options };
     let existing = if args.force { Existing::Replace } else { Existing::Refuse };
     let keep = args.keep.and_then(|keep| usize::try_from(keep).ok());
     let series = || Series::new(args.output.clone(), existing, keep);

@@ -28,13 +28,16 @@ pub(super) struct Shown {
     pub tell_lasting: bool,
     /// A connection that has none of these is never shown.
     pub ports: PortSet,
+    /// What is let through, in words, where that does not change.
+    pub filter: Option<String>,
 }
 
 impl Shown {
     /// The pipeline's options for it.
     pub fn options(&self, args: &TraceArgs) -> pipeline::Options {
         let options = args.options(self.tell_changed, self.ports.clone());
-        pipeline::Options { tell_lasting: self.tell_lasting, ..options }
+        let filter = self.filter.clone();
+        pipeline::Options { tell_lasting: self.tell_lasting, filter, ..options }
     }
 }
 
@@ -58,15 +61,16 @@ pub(super) fn open(
             tell_lasting: true,
             // The filter is changed while it runs.
             ports: PortSet::all(),
+            filter: None,
         });
     };
     logging::to_stderr(level);
     // A plain line names owner and ends, a filter asks about them: both need the connection as it is now.
     let asks = form == Form::Plain || !filter.is_all();
     let tell_changed = if asks { TellChanged::AtOnce } else { TellChanged::Never };
-    let ports = filter.ports();
+    let (ports, words) = (filter.ports(), filter.words());
     let sink = Box::new(Lines::new(form, filter));
-    Ok(Shown { sink, tell_changed, tell_lasting: false, ports })
+    Ok(Shown { sink, tell_changed, tell_lasting: false, ports, filter: words })
 }
 
 impl TraceArgs {
@@ -79,6 +83,7 @@ impl TraceArgs {
             rings,
             groups: self.groups(),
             ports,
+            filter: None,
             show_secrets: self.show_secrets,
             tell_changed,
             tell_lasting: false,

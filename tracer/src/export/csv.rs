@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::sanitize;
 
 /// The fields of all kinds of records, in the order of docs/schema; a dot leads into an object.
-const COLUMNS: [&str; 78] = [
+const COLUMNS: [&str; 79] = [
     "type",
     "conn",
     "id",
@@ -90,6 +90,7 @@ const COLUMNS: [&str; 78] = [
     "started_at",
     "hooks",
     "show_secrets",
+    "filter",
 ];
 
 /// Writes `records`, a row each, behind a row of names.

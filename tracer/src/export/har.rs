@@ -69,11 +69,16 @@ struct Summary {
 struct HostName {
     name: String,
     show_secrets: bool,
+    filter: Option<String>,
 }
 
 impl From<&Host> for HostName {
     fn from(host: &Host) -> HostName {
-        HostName { name: host.hostname.clone(), show_secrets: host.show_secrets }
+        HostName {
+            name: host.hostname.clone(),
+            show_secrets: host.show_secrets,
+            filter: host.filter.clone(),
+        }
     }
 }
 
@@ -84,6 +89,9 @@ impl Summary {
             text += &format!(" Host {}.", host.name);
             text +=
                 if host.show_secrets { " Secrets are shown." } else { " Secrets are redacted." };
+            if let Some(filter) = &host.filter {
+                text += &format!(" Recorded was only what this filter lets through: {filter}.");
+            }
         }
         if self.without_time > 0 {
             text += &format!(" {} exchanges of unknown time are left out.", self.without_time);

@@ -87,6 +87,12 @@ impl Filter {
         self.terms.is_empty()
     }
 
+    /// It in words; `None` where it lets everything through.
+    #[must_use]
+    pub fn words(&self) -> Option<String> {
+        (!self.is_all()).then(|| self.to_string())
+    }
+
     /// Whether any of its terms asks about an exchange.
     #[must_use]
     pub fn is_about_exchanges(&self) -> bool {

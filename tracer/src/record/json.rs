@@ -64,7 +64,7 @@ enum LineRef<'a> {
     Loss(&'a Loss),
 }
 
-/// [`Host`], whose `show_secrets` is there only when it is true.
+/// [`Host`], whose `show_secrets` is there only when it is true, and `filter` when there is one.
 #[derive(Serialize)]
 struct HostRef<'a> {
     schema: u32,
@@ -75,6 +75,8 @@ struct HostRef<'a> {
     hooks: &'a BTreeMap<String, String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     show_secrets: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    filter: &'a Option<String>,
 }
 
 impl<'a> From<&'a Record> for LineRef<'a> {
@@ -92,7 +94,8 @@ impl<'a> From<&'a Record> for LineRef<'a> {
 
 impl<'a> From<&'a Host> for HostRef<'a> {
     fn from(host: &'a Host) -> Self {
-        let Host { schema, version, hostname, kernel, started_at, hooks, show_secrets } = host;
+        let Host { schema, version, hostname, kernel, started_at, hooks, show_secrets, filter } =
+            host;
         HostRef {
             schema: *schema,
             version,
@@ -101,6 +104,7 @@ impl<'a> From<&'a Host> for HostRef<'a> {
             started_at: *started_at,
             hooks,
             show_secrets: *show_secrets,
+            filter,
         }
     }
 }
@@ -189,6 +193,16 @@ mod tests {
         let mut line = Vec::new();
         record.write_json(&mut line).unwrap();
         String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn a_filter_is_there_only_when_the_run_had_one() {
+        let Record::Host(host) = example("host") else { panic!("not a host") };
+        let filtered = Host { filter: Some("port:443".to_owned()), ..(*host).clone() };
+        assert!(!json(&Record::Host(host)).contains("filter"));
+        let filtered = Record::Host(Arc::new(filtered));
+        assert!(json(&filtered).ends_with("\"filter\":\"port:443\"}"));
+        assert_eq!(Record::from_json(&json(&filtered)).unwrap(), filtered);
     }
 
     #[test]

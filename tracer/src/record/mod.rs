@@ -96,6 +96,9 @@ pub struct Host {
     /// Present and true when secrets were not redacted.
     #[serde(default)]
     pub show_secrets: bool,
+    /// Present when the run had a filter: what it did not let through is not there.
+    #[serde(default)]
+    pub filter: Option<String>,
 }
 
 /// Whether the kernel told of a change or it follows from other evidence.

@@ -13,7 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::record::{Connection, Exchange, Headers, Record};
+use crate::record::{Connection, Exchange, Headers, Host, Record};
 use crate::time::Timestamp;
 
 const HOST: u8 = 1;
@@ -189,6 +189,12 @@ pub(super) enum Unpacked {
     Unreadable,
 }
 
+/// A host record; the last of its fields is missing in recordings from before there were filters in it.
+fn host(bytes: &[u8]) -> Option<Host> {
+    const NONE: [u8; 1] = [0];
+    read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
+}
+
 /// Kind and bytes of the entry at the front of `body`, and what is behind it.
 fn entry(body: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&kind, rest) = body.split_first()?;
@@ -233,7 +239,7 @@ impl Unpacker {
 
     fn unpack(&mut self, kind: u8, bytes: &[u8]) -> Unpacked {
         let record = match kind {
-            HOST => read(bytes).map(|host| Record::Host(Arc::new(host))),
+            HOST => host(bytes).map(|host| Record::Host(Arc::new(host))),
             TRANSITION => read(bytes).map(Record::Transition),
             SEGMENT => read(bytes).map(Record::Segment),
             EXCHANGE => self.exchange(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),

@@ -101,6 +101,7 @@ pub fn host() -> Update {
         started_at: ago(60_000_000),
         hooks: std::collections::BTreeMap::new(),
         show_secrets: false,
+        filter: None,
     })))
 }
 

@@ -83,6 +83,7 @@ fn host() -> Arc<Host> {
         started_at: ANCHOR.at(0),
         hooks: BTreeMap::new(),
         show_secrets: false,
+        filter: None,
     })
 }
 

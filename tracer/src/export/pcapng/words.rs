@@ -25,7 +25,7 @@ pub(super) struct HostWords {
     pub name: String,
     pub os: String,
     pub application: String,
-    pub secrets: &'static str,
+    pub secrets: String,
 }
 
 impl From<&Host> for HostWords {
@@ -34,7 +34,19 @@ impl From<&Host> for HostWords {
             name: sanitize::printable(&host.hostname).into_owned(),
             os: format!("Linux {}", sanitize::printable(&host.kernel)),
             application: format!("tracer {}", sanitize::printable(&host.version)),
-            secrets: if host.show_secrets { "Secrets are shown." } else { "Secrets are redacted." },
+            secrets: secrets(host),
+        }
+    }
+}
+
+/// Whether secrets are in it, and whether it is all that there was.
+fn secrets(host: &Host) -> String {
+    let words = if host.show_secrets { "Secrets are shown." } else { "Secrets are redacted." };
+    match &host.filter {
+        None => words.to_owned(),
+        Some(filter) => {
+            let filter = sanitize::printable(filter);
+            format!("{words} Recorded was only what this filter lets through: {filter}.")
         }
     }
 }

@@ -109,7 +109,13 @@ fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
     let memory = text::bytes(stats.rss_bytes);
     // A recording costs nobody anything, its hooks are those of another run, and how much that saw is not in it.
     if model.play.is_some() {
-        let recording = ("a recording".to_owned(), theme.dim);
+        let only = model.host.as_ref().and_then(|host| host.filter.as_deref());
+        let recording = match only {
+            None => ("a recording".to_owned(), theme.dim),
+            Some(only) => {
+                (format!("a recording of only {}", text::fit(&text::clean(only), 24)), theme.notice)
+            }
+        };
         let mut parts = vec![(losses(model), sure), filter(model, width, theme), recording];
         parts.extend(time_line(model, theme));
         return parts;

@@ -55,8 +55,10 @@ function completeness() {
 
 function secrets() {
   if (hosts.length === 0) return [];
+  const filters = hosts.map((host) => host.filter).filter((filter) => filter !== undefined);
   const shown = hosts.some((host) => host.show_secrets === true);
-  return [told(shown ? { sign: "!", words: "secrets are shown: mind whom you give this page", tone: "bad" } : { sign: "✓", words: "secrets are redacted", tone: "good" })];
+  const kept = shown ? { sign: "!", words: "secrets are shown: mind whom you give this page", tone: "bad" } : { sign: "✓", words: "secrets are redacted", tone: "good" };
+  return [kept, ...filters.map((filter) => ({ sign: "!", words: `recorded was only what this filter lets through: ${filter}`, tone: "notice" }))].map(told);
 }
 
 const KINDS = { host: "hosts", loss: "losses", connection: "connections", exchange: "requests", segment: "segments", transition: "state changes" };
