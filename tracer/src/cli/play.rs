@@ -200,7 +200,12 @@ fn play<R: Source>(
             return;
         }
         let stood = player.stands();
-        match asked.recv_timeout(if stood { STANDING } else { LOOK }) {
+        let pause = match (stood, player.hurries()) {
+            (true, _) => STANDING,
+            (false, true) => Duration::ZERO,
+            (false, false) => LOOK,
+        };
+        match asked.recv_timeout(pause) {
             Ok(Ask::Play(play)) => player.act(play, &mut out),
             Ok(Ask::ToNext(filter)) => player.to_next(wanted(filter)),
             Err(RecvTimeoutError::Timeout) => {}

@@ -64,6 +64,8 @@ pub struct Player<R, F> {
     goal: Option<Timestamp>,
     /// What it is on its way to, at once.
     wanted: Option<Wanted>,
+    /// The last batch was too small for the time that went by.
+    is_behind: bool,
     lost: u64,
 }
 
@@ -83,6 +85,7 @@ impl<R: Source, F: FnMut() -> R> Player<R, F> {
             is_paused: false,
             goal: None,
             wanted: None,
+            is_behind: false,
             lost: 0,
         };
         player.read_next();
@@ -130,7 +133,8 @@ impl<R: Source, F: FnMut() -> R> Player<R, F> {
         } else if let Some(speed) = SPEEDS.get(self.speed) {
             let target = self.at.plus_ns((elapsed_ns as f64 * speed) as u64);
             // What does not fit into a batch makes the time wait, and is told next.
-            self.at = if self.tell_until(target, out) { target.min(self.end) } else { self.at };
+            self.is_behind = !self.tell_until(target, out);
+            self.at = if self.is_behind { self.at } else { target.min(self.end) };
         } else {
             self.tell_until(self.end, out);
         }
@@ -141,6 +145,14 @@ impl<R: Source, F: FnMut() -> R> Player<R, F> {
     #[must_use]
     pub fn stands(&self) -> bool {
         self.goal.is_none() && self.wanted.is_none() && (self.is_paused || self.has_ended())
+    }
+
+    /// Whether it has more to tell at once than it told last.
+    #[must_use]
+    pub fn hurries(&self) -> bool {
+        let is_fastest = self.speed >= SPEEDS.len();
+        !self.stands()
+            && (self.goal.is_some() || self.wanted.is_some() || self.is_behind || is_fastest)
     }
 
     fn has_ended(&self) -> bool {
@@ -430,8 +442,24 @@ mod tests {
         for _ in 0..SPEEDS.len() {
             player.act(Play::Faster, &mut out);
         }
+        assert!(player.hurries());
         player.pass(0, &mut out);
-        assert!(player.stands());
+        assert!(player.stands() && !player.hurries());
         assert_eq!(records(&mut out), 1);
+    }
+
+    #[test]
+    fn more_than_a_batch_holds_is_hurried_after() {
+        let moved = |_| Record::Transition(transition(5, Close, SynSent, ago(1_000_000)));
+        let mut player = player_of((0..3 * BATCH).map(moved).collect());
+        let mut out = Vec::new();
+        player.pass(SECOND_NS, &mut out);
+        assert_eq!(records(&mut out), BATCH);
+        assert!(player.hurries());
+        player.pass(0, &mut out);
+        player.pass(0, &mut out);
+        assert_eq!(records(&mut out), 2 * BATCH);
+        player.pass(0, &mut out);
+        assert!(!player.hurries());
     }
 }
