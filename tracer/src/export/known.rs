@@ -7,8 +7,10 @@ use crate::record::{ConnId, Connection, Record, SocketAddress, Text};
 use crate::tcp::Endpoint;
 use crate::time::Timestamp;
 
-/// Most connections that are remembered; each takes about 170 bytes. Just below where the table would double.
+/// Most connections that are remembered; each takes about 180 bytes. Just below where the table of places would double.
 const MAX_CONNECTIONS: usize = 900_000;
+/// Ends that get their memory together: a table that holds them itself would copy all of them whenever it grows.
+const CHUNK: usize = 4096;
 
 /// What is known of one connection end.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,7 +44,10 @@ pub struct End {
 /// The connections of a recording.
 #[derive(Debug, Default)]
 pub struct Known {
-    ends: FxHashMap<ConnId, End>,
+    /// In the order in which they were learned.
+    ends: Vec<Vec<End>>,
+    /// Which of them is whose.
+    places: FxHashMap<ConnId, u32>,
     left_out: u64,
     counts: Counts,
 }
@@ -52,22 +57,39 @@ impl Known {
     pub fn learn(&mut self, record: &Record) {
         self.counts.count(record);
         let Record::Connection(connection) = record else { return };
-        if self.ends.len() < MAX_CONNECTIONS {
-            self.ends.insert(connection.id, End::from(&**connection));
+        let end = End::from(&**connection);
+        if let Some(known) = self.end_mut(connection.id) {
+            *known = end;
+        } else if self.places.len() < MAX_CONNECTIONS {
+            self.places.insert(connection.id, self.places.len() as u32);
+            match self.ends.last_mut() {
+                Some(chunk) if chunk.len() < CHUNK => chunk.push(end),
+                _ => {
+                    let mut chunk = Vec::with_capacity(CHUNK);
+                    chunk.push(end);
+                    self.ends.push(chunk);
+                }
+            }
         } else {
             self.left_out += 1;
         }
     }
 
+    fn end_mut(&mut self, id: ConnId) -> Option<&mut End> {
+        let place = *self.places.get(&id)? as usize;
+        self.ends.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    }
+
     /// What is known of a connection; nothing of one that was still open when a recording was cut short.
     #[must_use]
     pub fn end(&self, id: ConnId) -> Option<&End> {
-        self.ends.get(&id)
+        let place = *self.places.get(&id)? as usize;
+        self.ends.get(place / CHUNK)?.get(place % CHUNK)
     }
 
-    /// All connections that are known, in no order.
+    /// All connections that are known, in the order of their records.
     pub fn ends(&self) -> impl Iterator<Item = &End> {
-        self.ends.values()
+        self.ends.iter().flatten()
     }
 
     /// Whether the other end of this connection tells the same exchanges from its side, and is the client.

@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::view_update::Update;
 
 /// Connections that are known ahead of their records at most. Those beyond are shown when their records come.
-const MAX_CONNECTIONS: usize = 200_000;
+const MAX_CONNECTIONS: usize = 100_000;
 
 /// Connections whose records are still to come, and which of them have been shown.
 #[derive(Debug, Default)]

@@ -11,7 +11,7 @@ use crate::record::{Connection, Record};
 use crate::time::Timestamp;
 
 /// Unpacked bytes of blocks that are looked at and not read yet at most; then it is [full](Ahead::is_full).
-const MAX_HELD_BYTES: usize = 64 << 20;
+const MAX_HELD_BYTES: usize = 32 << 20;
 
 /// What a block says of connections.
 #[derive(Clone, Debug)]

@@ -158,10 +158,11 @@ impl<'a> Capture<'a> {
         self.order.push(at, (conn, Step::Passed(Box::new(material))), heap_bytes);
     }
 
+    /// One that was open to the last is over with its recording.
     fn take_end(&mut self, connection: &Connection) {
-        if let Some(at) = connection.closed_at {
-            self.order.push(at.plus_ns(AFTERWORD_NS), (connection.id, Step::Over), 0);
-        }
+        let afterword = connection.closed_at.map(|at| at.plus_ns(AFTERWORD_NS));
+        let at = afterword.unwrap_or(self.order.newest());
+        self.order.push(at, (connection.id, Step::Over), 0);
     }
 
     fn apply(&mut self, at: Timestamp, conn: ConnId, step: Step) -> std::io::Result<()> {

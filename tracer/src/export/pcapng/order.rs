@@ -48,12 +48,24 @@ pub(super) struct Order<T> {
     waiting_bytes: usize,
     max_bytes: usize,
     numbers: u64,
+    newest: Timestamp,
 }
 
 impl<T> Order<T> {
     /// Holds back `max_bytes`, bookkeeping included.
     pub fn new(max_bytes: usize) -> Self {
-        Order { waiting: BinaryHeap::new(), waiting_bytes: 0, max_bytes, numbers: 0 }
+        Order {
+            waiting: BinaryHeap::new(),
+            waiting_bytes: 0,
+            max_bytes,
+            numbers: 0,
+            newest: Timestamp(0),
+        }
+    }
+
+    /// The latest time of all that came so far.
+    pub const fn newest(&self) -> Timestamp {
+        self.newest
     }
 
     /// Adds something that takes `heap_bytes` beside itself.
@@ -61,6 +73,7 @@ impl<T> Order<T> {
         let bytes = size_of::<Waiting<T>>() + heap_bytes;
         self.waiting_bytes += bytes;
         self.numbers += 1;
+        self.newest = self.newest.max(at);
         self.waiting.push(Reverse(Waiting { at, number: self.numbers, bytes, what }));
     }
 
