@@ -3,6 +3,7 @@
 //! Data flows one way: hook -> [`ring`] -> [`decode`] -> [`conn`] (the tracker) and [`http`] ->
 //! [`pipeline`] -> [`record`]s -> view, recording, export. `docs/architecture.md` is the map.
 
+pub mod by_conn;
 pub mod cli;
 pub mod conn;
 pub mod decode;

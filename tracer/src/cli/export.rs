@@ -135,16 +135,13 @@ fn warn_of_gaps(input: &str, selector: &Selector, known: &Known) {
             known.left_out()
         );
     }
-    if selector.undecided() > 0 {
-        log::warn!(
-            "{input}: {} lines were left out: their connections have no connection record to decide by",
-            selector.undecided()
-        );
-    }
-    if selector.forgotten() > 0 {
-        log::warn!(
-            "{input}: more connections than the filter can remember ({} forgotten): lines may be missing",
-            selector.forgotten()
-        );
+    match (selector.undecided(), selector.forgotten()) {
+        (0, 0) => {}
+        (undecided, 0) => log::warn!(
+            "{input}: {undecided} lines were left out: their connections have no connection record to decide by"
+        ),
+        (undecided, forgotten) => log::warn!(
+            "{input}: more connections than the filter can remember ({forgotten} forgotten): {undecided} lines were left out, and others may be missing"
+        ),
     }
 }

@@ -30,7 +30,8 @@ pub fn write(records: Records<'_>, known: &Known, out: &mut dyn Write) -> Result
     for record in records {
         match record {
             Ok(Record::Exchange(exchange)) if !known.is_told_by_client(exchange.conn) => {
-                let Some(entry) = Entry::of(&exchange, known.end(exchange.conn)) else {
+                let end = known.end(exchange.conn);
+                let Some(entry) = Entry::of(&exchange, end.as_ref()) else {
                     summary.without_time += 1;
                     continue;
                 };

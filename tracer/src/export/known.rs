@@ -1,16 +1,14 @@
 //! Who the connections of a recording are: their records come last, after all that is told of them.
 
-use rustc_hash::FxHashMap;
-
 use super::counts::Counts;
+use super::packed::PackedEnds;
+use crate::by_conn::{self, ByConn};
 use crate::record::{ConnId, Connection, Record, SocketAddress, Text};
 use crate::tcp::Endpoint;
 use crate::time::Timestamp;
 
-/// Most connections that are remembered; each takes about 180 bytes. Just below where the table of places would double.
-const MAX_CONNECTIONS: usize = 900_000;
-/// Ends that get their memory together: a table that holds them itself would copy all of them whenever it grows.
-const CHUNK: usize = 4096;
+/// Stretches of ids that are remembered at most: two million connections, which take 64 bytes each and 5 for their place.
+const MAX_STRETCHES: usize = 2_000_000 / by_conn::STRETCH;
 
 /// What is known of one connection end.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,14 +40,24 @@ pub struct End {
 }
 
 /// The connections of a recording.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Known {
-    /// In the order in which they were learned.
-    ends: Vec<Vec<End>>,
+    ends: PackedEnds,
     /// Which of them is whose.
-    places: FxHashMap<ConnId, u32>,
+    places: ByConn,
     left_out: u64,
     counts: Counts,
+}
+
+impl Default for Known {
+    fn default() -> Known {
+        Known {
+            ends: PackedEnds::default(),
+            places: ByConn::with_bound(MAX_STRETCHES),
+            left_out: 0,
+            counts: Counts::default(),
+        }
+    }
 }
 
 impl Known {
@@ -57,39 +65,31 @@ impl Known {
     pub fn learn(&mut self, record: &Record) {
         self.counts.count(record);
         let Record::Connection(connection) = record else { return };
-        let end = End::from(&**connection);
-        if let Some(known) = self.end_mut(connection.id) {
-            *known = end;
-        } else if self.places.len() < MAX_CONNECTIONS {
-            self.places.insert(connection.id, self.places.len() as u32);
-            match self.ends.last_mut() {
-                Some(chunk) if chunk.len() < CHUNK => chunk.push(end),
-                _ => {
-                    let mut chunk = Vec::with_capacity(CHUNK);
-                    chunk.push(end);
-                    self.ends.push(chunk);
-                }
-            }
-        } else {
-            self.left_out += 1;
-        }
+        let is_kept = self.keep(connection.id, &End::from(&**connection));
+        self.left_out += u64::from(!is_kept);
     }
 
-    fn end_mut(&mut self, id: ConnId) -> Option<&mut End> {
-        let place = *self.places.get(&id)? as usize;
-        self.ends.get_mut(place / CHUNK)?.get_mut(place % CHUNK)
+    /// False where there is no room. The latest word on a connection holds.
+    fn keep(&mut self, id: ConnId, end: &End) -> bool {
+        match self.places.get(id) {
+            Some(place) => self.ends.replace(place, end),
+            None if self.places.has_room_for(id) => {
+                let place = self.ends.push(end);
+                place.is_some_and(|place| self.places.insert(id, place))
+            }
+            None => false,
+        }
     }
 
     /// What is known of a connection; nothing of one that was still open when a recording was cut short.
     #[must_use]
-    pub fn end(&self, id: ConnId) -> Option<&End> {
-        let place = *self.places.get(&id)? as usize;
-        self.ends.get(place / CHUNK)?.get(place % CHUNK)
+    pub fn end(&self, id: ConnId) -> Option<End> {
+        self.ends.get(self.places.get(id)?)
     }
 
     /// All connections that are known, in the order of their records.
-    pub fn ends(&self) -> impl Iterator<Item = &End> {
-        self.ends.iter().flatten()
+    pub fn ends(&self) -> impl Iterator<Item = End> {
+        self.ends.iter()
     }
 
     /// Whether the other end of this connection tells the same exchanges from its side, and is the client.

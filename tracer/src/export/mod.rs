@@ -7,6 +7,7 @@ pub mod har;
 pub mod html;
 pub mod jsonl;
 pub mod known;
+mod packed;
 pub mod pcapng;
 pub mod perfetto;
 

@@ -162,7 +162,7 @@ impl fmt::Display for Filter {
 }
 
 /// What is known of up to [`parser::MAX_TERMS`] terms: a bit for known, a bit for true.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Truths {
     known: u64,
     holds: u64,

@@ -1,15 +1,19 @@
 //! A filter applied to a stream of records.
 
-use std::collections::BTreeMap;
+use indexmap::IndexSet;
+use rustc_hash::FxBuildHasher;
 
 use super::keys::Key;
 use super::subject::truth;
 use super::{Filter, States, Subject, TruthSet, Truths};
+use crate::by_conn::{self, ByConn};
 use crate::record::{ConnId, Connection, Exchange, Record};
 use crate::tcp::TcpState;
 
-/// Most connections that are remembered, unless told otherwise; each takes about 100 bytes.
-const DEFAULT_MAX_CONNECTIONS: usize = 1 << 20;
+/// Stretches of ids that are remembered at most: sixteen million connections in a recording, which take 5 bytes each.
+const MAX_STRETCHES: usize = (16 << 20) / by_conn::STRETCH;
+/// Most different things the terms may say about connections.
+const MAX_KINDS: usize = 1 << 16;
 /// Most different answers to the exchange terms that are remembered of one connection.
 const MAX_TRUTHS: usize = 32;
 
@@ -25,20 +29,20 @@ const MAX_TRUTHS: usize = 32;
 pub struct Selector {
     filter: Filter,
     has_exchange_terms: bool,
-    max_connections: usize,
-    /// By id, which grows with time: the first is the oldest.
-    pub(super) lives: BTreeMap<ConnId, Life>,
+    /// What the terms say about each connection, as numbers of `kinds`.
+    pub(super) lives: ByConn,
+    kinds: IndexSet<Life, FxBuildHasher>,
     learnt: bool,
     forgotten: u64,
     undecided: u64,
 }
 
 /// What the terms say about one connection.
-#[derive(Debug, Default)]
-pub(super) struct Life {
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+struct Life {
     /// Of connection terms, from its `connection` record; only when learning.
     connection: Option<Truths>,
-    /// Of exchange terms.
+    /// Of exchange terms, in order.
     exchanges: TruthSet,
 }
 
@@ -46,17 +50,17 @@ impl Selector {
     /// A selector for `filter`.
     #[must_use]
     pub fn new(filter: Filter) -> Self {
-        Selector::with_bound(filter, DEFAULT_MAX_CONNECTIONS)
+        Selector::with_bound(filter, MAX_STRETCHES)
     }
 
-    /// A selector that remembers at most `max_connections`.
+    /// A selector that remembers connections of at most so many [stretches](by_conn::STRETCH) of ids.
     #[must_use]
-    pub fn with_bound(filter: Filter, max_connections: usize) -> Self {
+    pub fn with_bound(filter: Filter, max_stretches: usize) -> Self {
         Selector {
             has_exchange_terms: filter.is_about_exchanges(),
             filter,
-            max_connections,
-            lives: BTreeMap::new(),
+            lives: ByConn::with_bound(max_stretches),
+            kinds: IndexSet::default(),
             learnt: false,
             forgotten: 0,
             undecided: 0,
@@ -89,7 +93,7 @@ impl Selector {
             Record::Exchange(exchange) => self.remember_exchange(exchange),
             Record::Connection(connection) if !self.filter.is_all() => {
                 let truths = self.connection_truths(connection, States::Life);
-                self.life(connection.id).connection = Some(truths);
+                self.remember(connection.id, |life| life.connection = Some(truths));
             }
             _ => {}
         }
@@ -110,7 +114,7 @@ impl Selector {
             Record::Connection(connection) => {
                 let passes = self.line(connection.id, Some(connection), States::Life);
                 if !self.learnt {
-                    self.lives.remove(&connection.id);
+                    self.lives.remove(connection.id);
                 }
                 passes
             }
@@ -130,7 +134,7 @@ impl Selector {
     /// A line that is no exchange: with any one of its connection's exchanges, or without one.
     fn line(&mut self, conn: ConnId, connection: Option<&Connection>, states: States) -> bool {
         let base = self.base_truths(conn, connection, states);
-        let exchanges = self.lives.get(&conn).map_or(&[][..], |life| &life.exchanges[..]);
+        let exchanges = self.life(conn).map_or(&[][..], |life| &life.exchanges[..]);
         if exchanges.is_empty() {
             let none = Subject { connection: None, exchange: None, states };
             let verdict =
@@ -158,7 +162,7 @@ impl Selector {
         conn: ConnId,
         connection: Option<&Connection>,
     ) -> bool {
-        let is_known = || self.lives.get(&conn).is_some_and(|life| life.connection.is_some());
+        let is_known = || self.life(conn).is_some_and(|life| life.connection.is_some());
         if verdict.is_none() && connection.is_none() && !is_known() {
             self.undecided += 1;
         }
@@ -180,7 +184,7 @@ impl Selector {
     }
 
     fn learnt_truths(&self, conn: ConnId) -> Truths {
-        self.lives.get(&conn).and_then(|life| life.connection).unwrap_or_default()
+        self.life(conn).and_then(|life| life.connection).unwrap_or_default()
     }
 
     /// What was learnt, with the state terms answered by a transition.
@@ -205,18 +209,37 @@ impl Selector {
             return;
         }
         let truths = self.exchange_truths(exchange);
-        let seen = &mut self.life(exchange.conn).exchanges;
-        if seen.contains(&truths) {
-            return;
+        let seen = self.life(exchange.conn).map_or(&[][..], |life| &life.exchanges[..]);
+        match seen.binary_search(&truths) {
+            Ok(_) => {}
+            Err(_) if seen.len() >= MAX_TRUTHS => self.forgotten += 1,
+            Err(place) => {
+                self.remember(exchange.conn, |life| life.exchanges.insert(place, truths));
+            }
         }
-        if seen.len() < MAX_TRUTHS { seen.push(truths) } else { self.forgotten += 1 }
     }
 
-    /// The memory of a connection; the oldest is forgotten for it when there is no room.
-    fn life(&mut self, conn: ConnId) -> &mut Life {
-        if self.lives.len() >= self.max_connections && !self.lives.contains_key(&conn) {
-            self.forgotten += u64::from(self.lives.pop_first().is_some());
+    fn life(&self, conn: ConnId) -> Option<&Life> {
+        self.kinds.get_index(self.lives.get(conn)? as usize)
+    }
+
+    /// Changes the memory of a connection. The oldest are forgotten for it when there is no room.
+    fn remember(&mut self, conn: ConnId, change: impl FnOnce(&mut Life)) {
+        let mut life = self.life(conn).cloned().unwrap_or_default();
+        change(&mut life);
+        let kind = match self.kinds.get_index_of(&life) {
+            Some(kind) => kind,
+            None if self.kinds.len() < MAX_KINDS => self.kinds.insert_full(life).0,
+            None => {
+                self.forgotten += 1;
+                return;
+            }
+        };
+        if !self.lives.has_room_for(conn) {
+            self.forgotten += self.lives.forget_oldest() as u64;
         }
-        self.lives.entry(conn).or_default()
+        if !self.lives.insert(conn, kind as u32) {
+            self.forgotten += 1;
+        }
     }
 }

@@ -311,14 +311,14 @@ fn lines_of_a_connection_that_nothing_is_known_of_are_counted() {
 #[test]
 fn memory_is_bounded_and_what_is_forgotten_is_counted() {
     let mut selector = Selector::with_bound(filter("status:200"), 2);
-    for conn in 1..=3 {
+    for conn in [1, 100, 1000] {
         let exchange = Exchange { conn: ConnId(conn), ..(*get()).clone() };
         assert!(selector.passes(&Record::Exchange(Arc::new(exchange)), None));
     }
     assert_eq!((selector.lives.len(), selector.forgotten()), (2, 1));
     let mut step =
         |conn| selector.passes(&transition(conn, TcpState::Close, TcpState::SynSent), None);
-    assert_eq!([1, 2, 3].map(&mut step), [false, true, true]);
+    assert_eq!([1, 100, 1000].map(&mut step), [false, true, true]);
 }
 
 fn term() -> impl Strategy<Value = String> {

@@ -40,6 +40,8 @@ pub enum Mode {
     Json,
     /// A recording of everything.
     Recording,
+    /// A recording of these hooks.
+    RecordedHooks(&'static str),
     /// A recording of what is on another port: nothing.
     FilteredOut,
     /// The live view, on a terminal.
@@ -47,6 +49,7 @@ pub enum Mode {
 }
 
 pub const STATES: &str = "tracer, states";
+pub const STATES_RECORDED: &str = "tracer, states recorded";
 pub const RECORDING: &str = "tracer, recording";
 pub const VIEW: &str = "tracer, live view";
 
@@ -76,11 +79,16 @@ pub const FREQUENT_HOOKS: &[Hook] = &[
     Hook::Tracepoint(c"sock_recv_length"),
 ];
 
-pub static CONTENDERS: [Contender; 14] = [
+pub static CONTENDERS: [Contender; 15] = [
     Contender {
         name: STATES,
         what: "`tracer watch --json --hooks state > file`",
         kind: Kind::Tracer(Mode::Hooks("state")),
+    },
+    Contender {
+        name: STATES_RECORDED,
+        what: "`tracer record -o file --hooks state`",
+        kind: Kind::Tracer(Mode::RecordedHooks("state")),
     },
     Contender {
         name: "tracer, states and timers",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    contender::{Contender, Kind, Mode, RECORDING, STATES, VIEW, named},
+    contender::{Contender, Kind, Mode, RECORDING, STATES, STATES_RECORDED, VIEW, named},
     load::{Load, Size},
 };
 
@@ -30,7 +30,8 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
     (
         Load::Churn,
         &[
-            (STATES, MANY),
+            (STATES, SOME),
+            (STATES_RECORDED, MANY),
             ("tracer, states and timers", SOME),
             (RECORDING, MANY),
             ("tracer, JSON lines", SOME),
@@ -139,7 +140,7 @@ pub fn pair_seconds(cell: &Cell, size: Size) -> f64 {
 fn beside_the_load(cell: &Cell) -> f64 {
     match cell.contender.kind {
         Kind::Empty(_) => 0.1,
-        Kind::Tracer(Mode::Recording | Mode::Json) => match cell.load {
+        Kind::Tracer(Mode::Recording | Mode::RecordedHooks(_) | Mode::Json) => match cell.load {
             Load::KeepAlive => 6.0,
             Load::FixedRate => 4.0,
             Load::Churn | Load::Transfer => 2.5,

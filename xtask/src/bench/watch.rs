@@ -193,6 +193,9 @@ fn command(kind: Kind, place: &Place, tracer: &Path, out: &Path) -> Result<Comma
         Kind::Tracer(Mode::Hooks(hooks)) => command.args(["watch", "--json", "--hooks", hooks]),
         Kind::Tracer(Mode::Json | Mode::View) => command.args(["watch", "--json"]),
         Kind::Tracer(Mode::Recording) => command.args(["record", "--output"]).arg(out),
+        Kind::Tracer(Mode::RecordedHooks(hooks)) => {
+            command.args(["record", "--hooks", hooks, "--output"]).arg(out)
+        }
         Kind::Tracer(Mode::FilteredOut) => {
             command.args(["record", "--output"]).arg(out).arg("port:1")
         }
@@ -202,8 +205,10 @@ fn command(kind: Kind, place: &Place, tracer: &Path, out: &Path) -> Result<Comma
         Kind::Tcpdump => command.args(["-Z", "root", "-i", "lo", "-w"]).arg(out),
         Kind::TcpStates | Kind::TcpLife | Kind::Empty(_) => &mut command,
     };
-    let own_file =
-        matches!(kind, Kind::Tracer(Mode::Recording | Mode::FilteredOut) | Kind::Tcpdump);
+    let own_file = matches!(
+        kind,
+        Kind::Tracer(Mode::Recording | Mode::RecordedHooks(_) | Mode::FilteredOut) | Kind::Tcpdump
+    );
     if !own_file {
         let file = File::create(out).with_context(|| format!("creating {}", out.display()))?;
         command.stdout(file);
@@ -280,9 +285,10 @@ pub fn completeness(
     let lost = || fs::read_to_string(&out).map(|text| parse::lost_events(&(text + &stderr)));
     Ok(match kind {
         Kind::Empty(_) | Kind::Tracer(Mode::View | Mode::FilteredOut) => (Vec::new(), None),
-        Kind::Tracer(Mode::Recording) => {
+        Kind::Tracer(mode @ (Mode::Recording | Mode::RecordedHooks(_))) => {
             let tally = seen::tally_recording(tracer, &out, namespace)?;
-            (tally.told.against(happened, true), parse::tracer_lost(&stderr))
+            let has_http = mode == Mode::Recording;
+            (tally.told.against(happened, has_http), parse::tracer_lost(&stderr))
         }
         Kind::Tracer(mode) => {
             let tally = seen::tally_file(&out, namespace)?;

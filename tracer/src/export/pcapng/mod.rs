@@ -33,7 +33,7 @@ use crate::tcp::{Direction, TcpState, flags};
 use crate::time::Timestamp;
 
 /// Exchanges are recorded when they are over, behind what passed in the meantime. So much is held back to put that right.
-const MAX_WAITING_BYTES: usize = 64 << 20;
+const MAX_WAITING_BYTES: usize = 32 << 20;
 /// How long the other end may still tell what a connection that is done with has sent, nanoseconds.
 const AFTERWORD_NS: u64 = 1_000_000_000;
 /// Most packets of one message: content of 1 GiB. What is longer goes on behind a gap.
@@ -186,7 +186,7 @@ impl<'a> Capture<'a> {
         let known = self.known;
         let Some(end) = known.end(conn) else { return Ok(()) };
         let place = self.place(conn, material);
-        if self.is_told_by_other(conn, end, material) {
+        if self.is_told_by_other(conn, &end, material) {
             return Ok(());
         }
         let mut pieces = Pieces::of(material);
@@ -194,7 +194,7 @@ impl<'a> Capture<'a> {
         if place.is_payload_told {
             pieces = Pieces::without_payload(material);
         }
-        let comment = words::comment(conn, end, material, place.state, &pieces);
+        let comment = words::comment(conn, &end, material, place.state, &pieces);
         // On the wire as they were: a port that is used again is another stream to who reads them.
         let (isn, other_isn) = match material.direction {
             Direction::Sent => (end.isn_sent, end.isn_received),
@@ -202,7 +202,7 @@ impl<'a> Capture<'a> {
         };
         let seq = place.seq.wrapping_add(isn.unwrap_or(0));
         let ack = place.ack.map(|ack| ack.wrapping_add(other_isn.unwrap_or(0)));
-        let interface = self.interface(end)?;
+        let interface = self.interface(&end)?;
         let (from, to, way) = match material.direction {
             Direction::Sent => (end.local, end.remote, Way::Outbound),
             Direction::Received => (end.remote, end.local, Way::Inbound),

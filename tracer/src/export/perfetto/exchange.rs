@@ -42,7 +42,7 @@ pub fn write(
     let Some(course) = Course::of(exchange) else { return Ok(false) };
     let end = known.end(exchange.conn);
     let arrow = flow::of_exchange(known, exchange.conn, exchange.number);
-    let track = tracks.exchange(packets, exchange.conn, end)?;
+    let track = tracks.exchange(packets, exchange.conn, end.as_ref())?;
     packets.begin(track, course.begin, whole(exchange, arrow)?)?;
     for part in &course.parts {
         packets.begin(track, part.begin, part.event(arrow))?;
@@ -50,7 +50,7 @@ pub fn write(
     }
     packets.end(track, course.end)?;
     for part in &course.beside {
-        let track = tracks.exchange(packets, exchange.conn, end)?;
+        let track = tracks.exchange(packets, exchange.conn, end.as_ref())?;
         packets.begin(track, part.begin, part.event(arrow))?;
         packets.end(track, part.end)?;
     }

@@ -115,7 +115,7 @@ impl<'a> Timeline<'a> {
         if end.is_some() && transition.source == Source::Observed {
             return Ok(());
         }
-        let track = self.tracks.connection(&mut self.packets, transition.conn, end)?;
+        let track = self.tracks.connection(&mut self.packets, transition.conn, end.as_ref())?;
         let inferred = if transition.source == Source::Inferred { " (inferred)" } else { "" };
         let event = TrackEvent {
             name: Some(format!("{} -> {}{inferred}", transition.from, transition.to)),
@@ -128,7 +128,7 @@ impl<'a> Timeline<'a> {
 
     fn segment(&mut self, segment: &Segment) -> io::Result<()> {
         let end = self.known.end(segment.conn);
-        let track = self.tracks.segments(&mut self.packets, segment.conn, end)?;
+        let track = self.tracks.segments(&mut self.packets, segment.conn, end.as_ref())?;
         let event = TrackEvent {
             name: Some(segment_name(segment)),
             categories: vec!["segment".to_owned()],

@@ -1,39 +1,42 @@
 //! How many connection ends there were at each time.
 
 use crate::export::Known;
+use crate::export::known::End;
 use crate::time::Timestamp;
 
 /// The number of ends from each time on, in order of time. Ends of unknown begin are there from `started_at` on; where that
 /// is not known either, from the first time on.
 ///
-/// Takes 32 bytes for each end that is known, for as long as the result lives.
-pub fn counts(known: &Known, started_at: Option<Timestamp>) -> Vec<(Timestamp, i64)> {
-    let mut changes = Vec::new();
+/// Takes 16 bytes for each end that is known, for as long as the result lives.
+pub fn counts(
+    known: &Known,
+    started_at: Option<Timestamp>,
+) -> impl Iterator<Item = (Timestamp, i64)> + use<> {
+    let begin = |end: &End| end.opened_at.or(started_at);
+    let mut opened = Vec::with_capacity(known.ends().filter(|end| begin(end).is_some()).count());
+    let mut closed = Vec::with_capacity(known.ends().filter(|end| end.closed_at.is_some()).count());
     let mut open = 0;
     for end in known.ends() {
-        match end.opened_at.or(started_at) {
-            Some(at) => changes.push((at, 1)),
+        match begin(&end) {
+            Some(at) => opened.push(at),
             None => open += 1,
         }
-        changes.extend(end.closed_at.map(|at| (at, -1)));
+        closed.extend(end.closed_at);
     }
-    changes.sort_unstable();
-    for change in &mut changes {
-        open += change.1;
-        change.1 = open;
-    }
-    keep_last_of_each_time(&mut changes);
-    changes
-}
-
-fn keep_last_of_each_time(counts: &mut Vec<(Timestamp, i64)>) {
-    counts.dedup_by(|later, kept| {
-        let is_same = later.0 == kept.0;
-        if is_same {
-            kept.1 = later.1;
+    opened.sort_unstable();
+    closed.sort_unstable();
+    let (mut opened, mut closed) = (opened.into_iter().peekable(), closed.into_iter().peekable());
+    std::iter::from_fn(move || {
+        let next = [opened.peek(), closed.peek()].into_iter().flatten().min();
+        let at = *next?;
+        while opened.next_if_eq(&at).is_some() {
+            open += 1;
         }
-        is_same
-    });
+        while closed.next_if_eq(&at).is_some() {
+            open -= 1;
+        }
+        Some((at, open))
+    })
 }
 
 #[cfg(test)]
@@ -68,9 +71,9 @@ mod tests {
         let at = |counts: &[(u64, i64)]| -> Vec<(Timestamp, i64)> {
             counts.iter().map(|(at, count)| (Timestamp(*at), *count)).collect()
         };
-        let counted = counts(&known, Some(Timestamp(5)));
+        let counted: Vec<_> = counts(&known, Some(Timestamp(5))).collect();
         assert_eq!(counted, at(&[(5, 1), (10, 2), (20, 3), (30, 2), (40, 1)]));
-        let without_start = counts(&known, None);
+        let without_start: Vec<_> = counts(&known, None).collect();
         assert_eq!(without_start, at(&[(10, 2), (20, 3), (30, 2), (40, 1)]));
     }
 }

@@ -74,6 +74,7 @@ impl Row {
         self.exchanges = self.exchanges.max(connection.exchanges);
         let newest = connection.states.iter().rev().find_map(|entry| entry.at);
         self.later.retain(|entry| entry.at > newest);
+        self.later.shrink_to_fit();
         self.now_in = last_state(&connection, &self.later);
         self.connection = connection;
     }
