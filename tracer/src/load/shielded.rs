@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -112,18 +112,21 @@ impl Shielded {
         Ok(shielded)
     }
 
+    /// Writes into a file of the instance. It is not truncated: that would empty a list of tasks for a moment, and an
+    /// instance without one takes the events of every task.
     fn set(&self, name: &str, value: &str) -> io::Result<()> {
-        fs::write(self.instance.join(name), value)
+        OpenOptions::new().write(true).open(self.instance.join(name))?.write_all(value.as_bytes())
     }
 
-    /// Threads come and go. A new one goes unnoticed until the next look.
+    /// Threads come and go. A new one goes unnoticed until the next look. One that has gone stays in the kernel's
+    /// list, for nothing but emptying the list takes it out; its number may be another task's later.
     fn follow_tasks(&mut self) -> io::Result<()> {
         let tasks: BTreeSet<u32> = self.processes.iter().flat_map(|pid| tasks_of(*pid)).collect();
-        if tasks != self.tasks {
-            let list: Vec<String> = tasks.iter().map(u32::to_string).collect();
+        let list: Vec<String> = tasks.difference(&self.tasks).map(u32::to_string).collect();
+        if !list.is_empty() {
             self.set("set_event_pid", &list.join(" "))?;
-            self.tasks = tasks;
         }
+        self.tasks = tasks;
         Ok(())
     }
 
@@ -134,7 +137,9 @@ impl Shielded {
             self.rest.extend_from_slice(&bytes[..length]);
             let whole = memchr::memrchr(b'\n', &self.rest).map_or(0, |end| end + 1);
             for line in self.rest[..whole].split(|byte| *byte == b'\n') {
-                if let Some((group, events)) = read_line(&String::from_utf8_lossy(line)) {
+                if let Some((group, events)) =
+                    read_line(&String::from_utf8_lossy(line), &self.tasks)
+                {
                     self.counts[group as usize] += events;
                 }
             }
@@ -203,32 +208,47 @@ fn filter(group: Group, handlers: Option<&TimerHandlers>) -> Option<String> {
     }
 }
 
-/// Whose event a line of `trace_pipe` is, and of how many it tells.
-fn read_line(line: &str) -> Option<(Group, u64)> {
+/// Which group's event a line of `trace_pipe` is, and of how many it tells. What happened in the time of a task that is
+/// none of `tasks` was seen by the hooks.
+fn read_line(line: &str, tasks: &BTreeSet<u32>) -> Option<(Group, u64)> {
     // "CPU:1 [LOST 12 EVENTS]": of unknown kinds, so the one that has the socket table looked at.
     if let Some((_, lost)) = line.split_once("[LOST ") {
         return Some((Group::State, lost.split(' ').next()?.parse().ok()?));
     }
-    let is_named =
-        |name: &str| line.split_once(name).is_some_and(|(_, rest)| rest.starts_with(": "));
-    let (_, _, group) = EVENTS.iter().find(|(_, name, _)| is_named(name))?;
-    Some((*group, 1))
+    let (group, before) = EVENTS.iter().find_map(|(_, name, group)| {
+        let (before, after) = line.split_once(name)?;
+        after.starts_with(": ").then_some((*group, before))
+    })?;
+    // "name-PID [CPU]": the name may hold anything.
+    let (task, _) = before.rsplit_once(" [")?;
+    let (_, pid) = task.trim_end().rsplit_once('-')?;
+    tasks.contains(&pid.parse().ok()?).then_some((group, 1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const STATE: &str = "   agent-75   [000] .Ns2. 26556.864161: inet_sock_set_state: family=AF_INET protocol=IPPROTO_TCP";
+
     #[test]
     fn a_line_of_the_trace_counts_for_the_group_of_its_event() {
-        let line = "   agent-75   [000] .Ns2. 26556.864161: inet_sock_set_state: family=AF_INET protocol=IPPROTO_TCP";
-        assert_eq!(read_line(line), Some((Group::State, 1)));
+        let tasks = BTreeSet::from([75]);
+        assert_eq!(read_line(STATE, &tasks), Some((Group::State, 1)));
         let line =
             "   agent-75   [000] .Ns.. 26453.076769: timer_expire_entry: timer=000000001a0a1ec2";
-        assert_eq!(read_line(line), Some((Group::Timers, 1)));
-        assert_eq!(read_line("CPU:1 [LOST 12 EVENTS]"), Some((Group::State, 12)));
-        assert_eq!(read_line("# tracer: nop"), None);
-        assert_eq!(read_line("CPU:1 [LOST many EVENTS]"), None);
+        assert_eq!(read_line(line, &tasks), Some((Group::Timers, 1)));
+        assert_eq!(read_line("CPU:1 [LOST 12 EVENTS]", &tasks), Some((Group::State, 12)));
+        assert_eq!(read_line("# tracer: nop", &tasks), None);
+        assert_eq!(read_line("CPU:1 [LOST many EVENTS]", &tasks), None);
+    }
+
+    #[test]
+    fn a_line_of_another_tasks_time_counts_for_nothing() {
+        assert_eq!(read_line(STATE, &BTreeSet::from([7, 750])), None);
+        let line = STATE.replace("agent-75 ", "an agent-7 [0] -75 ");
+        assert_eq!(read_line(&line, &BTreeSet::from([7])), None);
+        assert_eq!(read_line(&line, &BTreeSet::from([75])), Some((Group::State, 1)));
     }
 
     #[test]
