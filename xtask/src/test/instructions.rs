@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
-use super::report::Outcome;
+use super::{checks::packages, report::Outcome};
 use crate::{
     project::Project,
     setup::programs,
@@ -118,8 +118,11 @@ fn compiler(project: &Project) -> Result<String> {
 /// never incrementally: that cuts the code up by what was compiled before.
 fn build(project: &Project) -> Result<PathBuf> {
     let mut command = project.cargo();
-    command.env("CARGO_INCREMENTAL", "0").args(["build", "--package", "tracer", "--bench", BENCH]);
-    command.arg("--message-format=json-render-diagnostics");
+    packages(command.env("CARGO_INCREMENTAL", "0").arg("build")).args([
+        "--bench",
+        BENCH,
+        "--message-format=json-render-diagnostics",
+    ]);
     let mut child = command
         .stdout(Stdio::piped())
         .spawn()

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
 use super::{
-    checks::{counted, test_names},
+    checks::{counted, packages, test_names},
     report::{Outcome, Report, Step, time_step},
     vm,
 };
@@ -92,13 +92,7 @@ fn running_kernel() -> String {
 /// Compiles the tests and asks cargo where it put them.
 fn build(project: &Project, names: &[String]) -> Result<Built> {
     let mut command = project.cargo();
-    command.args([
-        "test",
-        "--package",
-        "tracer",
-        "--no-run",
-        "--message-format=json-render-diagnostics",
-    ]);
+    packages(command.arg("test")).args(["--no-run", "--message-format=json-render-diagnostics"]);
     for name in names {
         command.args(["--test", name]);
     }
