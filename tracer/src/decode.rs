@@ -226,8 +226,9 @@ fn payload(bytes: &[u8]) -> Result<Payload<'_>, DecodeError> {
 }
 
 fn owner(event: &wire::Owner) -> Owner {
-    // The family is not told: an IPv4 address leaves the last twelve bytes zero.
-    let is_v6 = event.endpoints.remote_addr[4..].iter().any(|&b| b != 0);
+    // The family is not told: IPv4 addresses leave the last twelve bytes zero.
+    let ends = [&event.endpoints.local_addr, &event.endpoints.remote_addr];
+    let is_v6 = ends.iter().any(|address| address[4..].iter().any(|&b| b != 0));
     let family = if is_v6 { 10 } else { 2 };
     Owner { tuple: tuple(&event.endpoints, family), task: task(&event.task) }
 }

@@ -14,7 +14,7 @@ use crate::tcp::TcpState;
 impl Tracker {
     /// A process accepted the socket, or sent or received on it, in its own context.
     pub(super) fn apply_owner(&mut self, event: &Event<'_>, owner: &event::Owner) {
-        let Some(id) = self.find(event.cookie, &owner.tuple, false) else {
+        let Some(id) = self.find_socket(event.cookie, &owner.tuple) else {
             self.counters.unattributed += 1;
             return;
         };

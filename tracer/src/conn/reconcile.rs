@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::connection::{Connection, SmallKind};
 use super::snapshot::{SnapshotSocket, SnapshotState};
 use super::tables::Key;
-use super::tracker::Tracker;
+use super::tracker::{Tracker, agrees};
 use crate::event::Tuple;
 use crate::record::Source;
 use crate::tcp::TcpState;
@@ -42,10 +42,16 @@ impl Tracker {
             census.sockets.iter().map(|socket| (socket.tuple, socket)).collect();
         for id in self.older_than(census, connections) {
             let Some(connection) = self.tables.get(id) else { continue };
-            let found = match connection.cookie() {
-                Some(cookie) => by_cookie.get(&cookie),
-                None => by_tuple.get(&connection.tuple),
+            let cookie = connection.cookie();
+            // A socket that was used again may be in TIME_WAIT from its life before: two lives with one cookie.
+            let same_life = |socket: &SnapshotSocket| {
+                connection.state == TcpState::SynSent || agrees(&connection.tuple, &socket.tuple)
             };
+            let named = cookie.and_then(|cookie| by_cookie.get(&cookie)).filter(|s| same_life(s));
+            let found = named.or_else(|| {
+                let same = by_tuple.get(&connection.tuple)?;
+                cookie.is_none_or(|cookie| cookie == same.cookie).then_some(same)
+            });
             match (found, connection.small_stopped()) {
                 (Some(socket), None) => self.correct(id, socket.state, at),
                 (None, None) => self.end_lost(id, at),

@@ -2,7 +2,7 @@
 
 use super::moment::Moment;
 use super::tables::Key;
-use super::tracker::{Change, PendingSyn, Tracker};
+use super::tracker::{Change, PendingSyn, Tracker, agrees};
 use crate::event::{Event, Reset, Segment, Tuple};
 use crate::record;
 use crate::tcp::{Direction, TcpState, flag_letters, flags};
@@ -34,7 +34,7 @@ impl Tracker {
             self.counters.unattributed += 1;
             return;
         };
-        if segment.tuple.is_whole() && self.tables.get(id).is_some_and(|c| !c.tuple.is_whole()) {
+        if self.tables.get(id).is_some_and(|c| completes(&c.tuple, &segment.tuple)) {
             self.tables.set_tuple(id, segment.tuple);
         }
         if let Some(connection) = self.tables.get_mut(id) {
@@ -114,7 +114,7 @@ impl Tracker {
     }
 
     pub(super) fn apply_reset(&mut self, event: &Event<'_>, reset: &Reset) {
-        let Some(id) = self.find(event.cookie, &reset.tuple, false) else { return };
+        let Some(id) = self.find_socket(event.cookie, &reset.tuple) else { return };
         let sees_segments = self.sees_segments;
         let Some(connection) = self.tables.get_mut(id) else { return };
         // `tcp_receive_reset` also fires where TCP resets itself over data it refuses: packets know better.
@@ -122,6 +122,11 @@ impl Tracker {
             connection.evidence.seen(reset.direction).reset = true;
         }
     }
+}
+
+/// Whether a packet tells the port that a socket did not know yet: one with another address was translated.
+fn completes(known: &Tuple, seen: &Tuple) -> bool {
+    !known.is_whole() && seen.is_whole() && known.local.ip == seen.local.ip && agrees(known, seen)
 }
 
 const fn opposite(direction: Direction) -> Direction {

@@ -69,12 +69,14 @@ impl Tracker {
         }
     }
 
-    /// Fills in the counters of connections that are still open when the run ends.
+    /// Fills in the counters of connections that are still open when the run ends. One that has changed its state since
+    /// the look told newer ones with that.
     pub fn refresh_counters(&mut self, sockets: &[SnapshotSocket]) {
         for socket in sockets {
             if let (Some(counters), Some(id)) = (socket.counters, self.find_exactly(socket))
                 && let Some(connection) = self.tables.get_mut(id)
                 && !connection.is_closed()
+                && socket.state == SnapshotState::Full(connection.state)
             {
                 connection.set_counters(counters);
             }
@@ -99,7 +101,7 @@ impl Tracker {
     }
 
     fn find_exactly(&self, socket: &SnapshotSocket) -> Option<Key> {
-        let id = self.find(Some(socket.cookie), &socket.tuple, false)?;
+        let id = self.find_socket(Some(socket.cookie), &socket.tuple)?;
         let cookie = self.tables.get(id)?.cookie();
         cookie.is_none_or(|cookie| cookie == socket.cookie).then_some(id)
     }

@@ -27,7 +27,7 @@ impl Tracker {
     /// forgotten.
     fn dismiss(&mut self, event: &Event<'_>, state: &State) {
         self.pending_children.remove(&state.skaddr);
-        let Some(id) = self.find(event.cookie, &state.tuple, false) else { return };
+        let Some(id) = self.known(event, state) else { return };
         self.tables.set_tuple(id, state.tuple);
         self.discard(id);
     }
@@ -35,13 +35,17 @@ impl Tracker {
     /// A socket starts to connect: always a new connection, even where the socket had one before
     /// (`connect(AF_UNSPEC)`, then connect again: same address, cookie and descriptor).
     fn connecting(&mut self, event: &Event<'_>, state: &State) {
-        let known = self.find(event.cookie, &state.tuple, false);
-        if let Some(connection) = known.and_then(|id| self.tables.get(id))
-            && !connection.is_closed()
-            && connection.cookie() == event.cookie
-            && connection.entered_at() == Some(event.at)
+        if let Some(id) = event.cookie.and_then(|cookie| self.tables.by_cookie(cookie))
+            && let Some(before) = self.tables.get(id).filter(|c| !c.is_closed())
         {
-            return; // the same event again
+            if before.entered_at() == Some(event.at) {
+                return; // the same event again
+            }
+            if !before.is_timewait() {
+                // One socket has one life at a time: the end of that one was lost.
+                self.miss_step(id, event.at);
+                self.end_unseen(id, event.at);
+            }
         }
         let Some(id) =
             self.open(state.tuple, Some(Endpoint::Client), TcpState::SynSent, Some(event.at))
@@ -160,7 +164,7 @@ impl Tracker {
     /// The connection of this socket; a new one where it is not known (older than the tracer, or its opening was lost).
     fn find_or_adopt(&mut self, event: &Event<'_>, state: &State) -> Option<Key> {
         let born = self.pending_children.remove(&state.skaddr);
-        if let Some(id) = self.find(event.cookie, &state.tuple, false) {
+        if let Some(id) = self.known(event, state) {
             if !self.is_anothers(id, event.cookie) {
                 if let Some(cookie) = event.cookie {
                     self.tables.set_cookie(id, cookie);
@@ -183,6 +187,17 @@ impl Tracker {
             return Some(id);
         }
         self.adopt(event, state)
+    }
+
+    /// The connection of the socket that changes its state. The port of one that is still connecting may be known from
+    /// a packet alone, and that was translated.
+    fn known(&self, event: &Event<'_>, state: &State) -> Option<Key> {
+        let connecting = |cookie| {
+            let id = self.tables.by_cookie(cookie)?;
+            (self.tables.get(id)?.state == TcpState::SynSent).then_some(id)
+        };
+        let cookie = event.cookie.filter(|_| state.from == TcpState::SynSent);
+        cookie.and_then(connecting).or_else(|| self.find_socket(event.cookie, &state.tuple))
     }
 
     /// Whether the connection found by its tuple is another socket's: each has its own cookie.
@@ -216,7 +231,8 @@ impl Tracker {
         if connection.state == TcpState::SynRecv {
             connection.child_seen = true;
         }
-        if state.tuple.is_whole() && !connection.tuple.is_whole() {
+        let may_be_wrong = state.from == TcpState::SynSent || !connection.tuple.is_whole();
+        if may_be_wrong && state.tuple.is_whole() && connection.tuple != state.tuple {
             self.tables.set_tuple(id, state.tuple);
         }
     }
@@ -255,7 +271,7 @@ impl Tracker {
 
     fn remember_child(&mut self, skaddr: u64, at: Timestamp) {
         if self.pending_children.len() >= self.limits.pending {
-            self.counters.pending_dropped += 1;
+            self.counters.pending_dropped += self.pending_children.len() as u64;
             self.pending_children.clear();
         }
         self.pending_children.insert(skaddr, at);

@@ -31,17 +31,17 @@ impl Tracker {
         let waiting = |id: &Key| {
             self.tables.get(*id).is_some_and(|c| c.state == TcpState::SynRecv && !c.child_seen)
         };
-        if let Some(id) = self.living(timer).filter(waiting) {
-            self.tables.set_small(id, SmallKind::Request, timer.skaddr);
-            return;
-        }
+        let living = self.living(timer).filter(waiting);
         // A dump of the half-open sockets may have brought it before.
-        let id = self.half_open(&timer.tuple).or_else(|| {
+        let id = living.or_else(|| self.half_open(&timer.tuple)).or_else(|| {
             self.end_forgotten(&timer.tuple, at);
             self.open_server(timer.tuple, at)
         });
-        if let Some(id) = id {
-            self.tables.set_small(id, SmallKind::Request, timer.skaddr);
+        let Some(id) = id else { return };
+        self.tables.set_small(id, SmallKind::Request, timer.skaddr);
+        if let Some(connection) = self.tables.get_mut(id) {
+            // It has a listener (SO_REUSEPORT): `reqsk_timer_handler` starts no timer without one.
+            connection.evidence.listener_closed = false;
         }
     }
 
@@ -50,7 +50,7 @@ impl Tracker {
     fn timewait_armed(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) {
         // The cookie first: the slab may give the address of a timewait socket that was just killed to the next one
         // of the same tuple.
-        let known = self.find(cookie, &timer.tuple, false).or_else(|| self.living(timer));
+        let known = self.find_socket(cookie, &timer.tuple).or_else(|| self.living(timer));
         if let Some(old) = self.living(timer).filter(|old| Some(*old) != known) {
             self.end_replaced(old, at);
         }
@@ -112,7 +112,7 @@ impl Tracker {
         timer: &Timer,
         expired: bool,
     ) {
-        let known = self.living(timer).or_else(|| self.adopt_dumped(timer));
+        let known = self.living(timer).or_else(|| self.adopt_dumped(cookie, timer));
         let Some(id) = known.or_else(|| self.open_at_start(at, cookie, timer)) else { return };
         let Some(connection) = self.tables.get_mut(id) else { return };
         let kind = kind_of(timer);
@@ -130,8 +130,9 @@ impl Tracker {
     }
 
     /// A small socket that came from the dump, whose kernel address is only learned now.
-    fn adopt_dumped(&mut self, timer: &Timer) -> Option<Key> {
-        let id = self.tables.by_tuple(&timer.tuple)?;
+    /// By its cookie: a new socket may have its tuple already, where that one's port was bound by hand.
+    fn adopt_dumped(&mut self, cookie: Option<u64>, timer: &Timer) -> Option<Key> {
+        let id = self.find_socket(cookie, &timer.tuple)?;
         let connection = self.tables.get(id)?;
         let small = connection.small_of(kind_of(timer))?;
         if small.skaddr != 0 || connection.is_closed() {
@@ -239,9 +240,12 @@ impl Tracker {
     /// The other end's FIN was acknowledged by an orphan in FIN_WAIT2: it is in TIME_WAIT, though the re-arm of
     /// its timer in the same slot of the timer wheel has no event.
     pub(super) fn infer_time_wait(&mut self, id: Key, at: Timestamp) {
-        if self.tables.get(id).is_some_and(super::Connection::is_orphaned_fin_wait2) {
-            self.step(id, TcpState::TimeWait, at, Source::Inferred);
-        }
+        let Some(orphan) = self.tables.get(id).filter(|c| c.is_orphaned_fin_wait2()) else {
+            return;
+        };
+        // A FIN may leave, and a look begin, before this end is in FIN_WAIT2.
+        let at = at.max(orphan.entered_at().unwrap_or(at));
+        self.step(id, TcpState::TimeWait, at, Source::Inferred);
     }
 }
 

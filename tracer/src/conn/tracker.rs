@@ -191,11 +191,19 @@ impl Tracker {
         }
     }
 
-    /// The connection that an event with this cookie or tuple is about, closed ones included while they stay.
+    /// The connection that a packet with this cookie or tuple is about, closed ones included while they stay. Where no
+    /// connection has the tuple the cookie's is the one: address translation changes what is sent before the egress hook
+    /// sees it (NF_INET_POST_ROUTING comes before `ip_finish_output`).
     #[must_use]
     pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<Key> {
-        if !by_tuple
-            && let Some(id) = cookie.and_then(|c| self.tables.by_cookie(c))
+        let found = self.find_socket(cookie.filter(|_| !by_tuple), tuple);
+        found.or_else(|| self.tables.by_cookie(cookie?))
+    }
+
+    /// The connection of a socket with this cookie and tuple, likewise. The life before of a socket that was used again
+    /// may still be in TIME_WAIT, with the same cookie and another tuple.
+    pub(super) fn find_socket(&self, cookie: Option<u64>, tuple: &Tuple) -> Option<Key> {
+        if let Some(id) = cookie.and_then(|c| self.tables.by_cookie(c))
             && self.tables.get(id).is_some_and(|c| agrees(&c.tuple, tuple))
         {
             return Some(id);

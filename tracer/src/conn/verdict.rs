@@ -71,26 +71,27 @@ impl Connection {
 
     /// `SYN_SENT -> CLOSE`: the socket's error tells the four stories apart.
     fn unanswered(&self) -> Outcome {
-        if self.evidence.seen_received.reset {
-            return Outcome::Refused;
-        }
         match self.evidence.errno {
             errno::ECONNREFUSED | errno::ECONNRESET => Outcome::Refused,
             errno::ETIMEDOUT => Outcome::TimedOut,
             errno::ENETDOWN | errno::ENETUNREACH | errno::EHOSTDOWN | errno::EHOSTUNREACH => {
                 Outcome::Unreachable
             }
+            // The program may have read the error by now. Where there is another, TCP did not take the reset.
+            _ if self.evidence.seen_received.reset => Outcome::Refused,
             _ => Outcome::Aborted,
         }
     }
 
     /// `SYN_RECV -> CLOSE`: a request that never stood, or a child of a Fast Open.
     fn half_open(&self) -> Outcome {
-        if self.evidence.seen_received.reset {
+        if self.evidence.timer_expired && !self.evidence.listener_closed {
+            Outcome::TimedOut // a reset that came was none that TCP took
+        } else if self.evidence.seen_received.reset {
             Outcome::ResetByRemote
         } else if self.evidence.listener_closed {
             Outcome::Aborted
-        } else if self.evidence.timer_expired || self.evidence.errno == errno::ETIMEDOUT {
+        } else if self.evidence.errno == errno::ETIMEDOUT {
             Outcome::TimedOut
         } else if self.evidence.seen_sent.reset {
             Outcome::ResetByLocal
@@ -141,9 +142,11 @@ impl Connection {
             Some(TcpState::FinWait1 | TcpState::FinWait2) if self.evidence.fin_received => {
                 Outcome::Graceful
             }
-            Some(TcpState::FinWait1 | TcpState::FinWait2) if !self.evidence.seen_sent.reset => {
-                Outcome::TimedOut
-            }
+            _ if self.evidence.seen_sent.reset => Outcome::ResetByLocal,
+            // The program has read the error before the socket closed (SO_ERROR needs no lock).
+            _ if self.evidence.seen_received.reset => Outcome::ResetByRemote,
+            // Its timewait socket (`tcp_time_wait`) was not seen, or there was no room for one.
+            Some(TcpState::FinWait1 | TcpState::FinWait2) => Outcome::Unknown,
             // linger 0, unread data, a listener closed with children nobody accepted.
             _ => Outcome::ResetByLocal,
         }

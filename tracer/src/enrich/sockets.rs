@@ -218,8 +218,9 @@ struct Collector<'a> {
     ports: &'a PortSet,
     snapshot: Snapshot,
     /// Where each socket is in the snapshot: one that changes its kind between two reads comes twice, with
-    /// its cookie, and the later word holds.
-    by_cookie: FxHashMap<(u32, u64), usize>,
+    /// its cookie, and the later word holds. A socket that was used again while its life before is in TIME_WAIT has that
+    /// one's cookie, but other ports.
+    by_cookie: FxHashMap<(u32, u64, [u16; 2]), usize>,
 }
 
 impl<'a> Collector<'a> {
@@ -277,7 +278,8 @@ impl<'a> Collector<'a> {
             return;
         }
         let sockets = &mut self.snapshot.sockets;
-        match self.by_cookie.entry((socket.netns, socket.cookie)) {
+        let ports = [socket.local.port, socket.remote.port];
+        match self.by_cookie.entry((socket.netns, socket.cookie, ports)) {
             Entry::Occupied(known) => sockets[*known.get()] = socket,
             Entry::Vacant(_) if sockets.len() == MAX_SOCKETS => self.snapshot.left_out += 1,
             Entry::Vacant(new) => {

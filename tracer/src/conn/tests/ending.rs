@@ -158,3 +158,23 @@ fn a_time_wait_that_begins_again_has_not_ended() {
     assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
     assert!(script.closed.is_empty());
 }
+
+#[test]
+fn an_inferred_step_is_not_told_before_the_one_that_it_follows() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    let server = client.mirrored();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.state(SERVER, server, Established, CloseWait);
+    script.state(SERVER, server, CloseWait, LastAck);
+    // The server's FIN leaves before the client has taken the ACK of its own in.
+    script.segment(SERVER, server, Direction::Sent, flags::FIN | flags::ACK, 501);
+    script.state(CLIENT, client, FinWait1, FinWait2);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, FinWait2);
+    let orphaned_at = script.end(Script::CLIENT_ID).entered_at();
+    script.state(CLIENT, client, FinWait2, Close);
+    script.state(SERVER, server, LastAck, Close);
+    let client = script.end(Script::CLIENT_ID);
+    assert_eq!((client.state, client.entered_at()), (TimeWait, orphaned_at));
+}

@@ -132,3 +132,47 @@ fn a_new_request_at_the_address_of_one_that_became_a_child_is_another_connection
     script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
     assert_eq!(script.life(ConnId(3)), [SynRecv]);
 }
+
+/// REDIRECT, DNAT, kube-proxy, service meshes: the egress hook comes after NF_INET_POST_ROUTING (`ip_finish_output`).
+#[test]
+fn a_packet_that_was_translated_is_still_its_sockets() {
+    let mut script = Script::new();
+    let client = client_tuple();
+    let translated = Tuple { remote: address(15_001), ..client };
+    script.state(CLIENT, Tuple { local: address(0), ..client }, Close, SynSent);
+    script.segment(CLIENT, translated, Direction::Sent, flags::SYN, 100);
+    script.segment(CLIENT, client, Direction::Received, flags::SYN | flags::ACK, 500);
+    script.state(CLIENT, client, SynSent, Established);
+    let end = script.end(ConnId(1));
+    assert_eq!((end.tuple, end.isn(Direction::Sent)), (client, Some(100)));
+    assert!(script.tracker.find(Some(CLIENT), &translated, false).is_some());
+    assert_eq!(script.tracker.counters.unattributed, 0);
+}
+
+#[test]
+fn a_translated_source_is_not_taken_for_the_sockets_own() {
+    let elsewhere = SocketAddress { ip: "203.0.113.7".parse().unwrap(), port: 40_000 };
+    for masqueraded in [elsewhere, address(61_000)] {
+        let mut script = Script::new();
+        let client = client_tuple();
+        script.state(CLIENT, Tuple { local: address(0), ..client }, Close, SynSent);
+        let translated = Tuple { local: masqueraded, ..client };
+        script.segment(CLIENT, translated, Direction::Sent, flags::SYN, 100);
+        script.state(CLIENT, client, SynSent, Established);
+        assert_eq!(script.life(ConnId(1)), [SynSent, Established]);
+        assert_eq!(script.end(ConnId(1)).tuple, client);
+        assert_eq!(script.tracker.len(), 1);
+    }
+}
+
+#[test]
+fn a_socket_that_connects_anew_has_ended_its_life_before_though_that_was_lost() {
+    let mut script = Script::new();
+    script.handshake();
+    let other = Tuple { remote: address(81), ..client_tuple() };
+    script.state(CLIENT, Tuple { local: address(0), ..other }, Close, SynSent);
+    script.pass(1_000_000);
+    assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, Close]);
+    assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Unknown, None));
+    assert_eq!(script.ended(Script::CLIENT_ID).lost_events(), 1);
+}

@@ -304,3 +304,72 @@ fn a_time_wait_of_the_dump_is_no_other_end_of_the_connection_that_takes_its_port
     assert_eq!(ends.len(), 3);
     assert!(ends.iter().all(|(older, paired)| *paired != *older), "{ends:?}");
 }
+
+#[test]
+fn counters_of_a_look_do_not_undo_those_of_an_event_that_came_later() {
+    let counted = |bytes_sent| Counters { bytes_sent, ..Counters::default() };
+    let mut script = Script::new();
+    script.handshake();
+    let look = SnapshotSocket {
+        counters: Some(counted(10)),
+        ..socket(CLIENT, SnapshotState::Full(Established))
+    };
+    let sent = |script: &Script| script.end(Script::CLIENT_ID).counters().unwrap().bytes_sent;
+    script.tracker.refresh_counters(std::slice::from_ref(&look));
+    assert_eq!(sent(&script), 10);
+    let closes = state_event(client_tuple(), Established, FinWait1, 0);
+    let closes = event::State { counters: counted(5_000), ..closes };
+    script.tell(Hook::State, CLIENT, Body::State(closes));
+    script.tracker.refresh_counters(&[look]);
+    assert_eq!(sent(&script), 5_000);
+}
+
+#[test]
+fn a_time_wait_of_the_dump_whose_ports_are_taken_by_a_bound_socket_ends_as_seen() {
+    let mut script = beginning();
+    let dumped = vec![socket(CLIENT, SnapshotState::TimeWait(TimeWait))];
+    script.tracker.merge_snapshot(dumped, Timestamp(0));
+    // Its port was bound by hand: the new socket's tuple is whole before the old one's timer is cancelled.
+    script.state(99, client_tuple(), Close, SynSent);
+    script.timer(CLIENT, client_tuple(), TimerOf::TimeWait, TimerOp::Cancel, TimeWait);
+    let killed_at = script.at();
+    script.pass(1_000_000);
+    assert_eq!(script.ended(ConnId(1)).closed_at(), Some(killed_at));
+    assert_eq!(script.life(ConnId(2)), [SynSent]);
+}
+
+#[test]
+fn two_lives_of_one_socket_are_told_apart_by_a_census() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.state(CLIENT, client, FinWait1, FinWait2);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, TimeWait);
+    script.state(CLIENT, client, FinWait2, Close);
+    let again = Tuple { local: address(40_001), ..client };
+    script.state(CLIENT, again, Close, SynSent);
+    script.state(CLIENT, again, SynSent, Established);
+    script.pass(10);
+    let second =
+        SnapshotSocket { tuple: again, ..socket(CLIENT, SnapshotState::Full(Established)) };
+    let found = vec![socket(CLIENT, SnapshotState::TimeWait(TimeWait)), second];
+    let census = census(&script, found);
+    script.tracker.reconcile(&census, script.at());
+    assert_eq!(script.end(Script::CLIENT_ID).state, TimeWait);
+    assert_eq!(script.end(ConnId(3)).state, Established);
+}
+
+#[test]
+fn a_look_that_began_before_an_orphan_was_one_does_not_set_its_life_back() {
+    let mut script = Script::new();
+    script.handshake();
+    let began_at = script.at();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.timer(CLIENT, client, TimerOf::TimeWait, TimerOp::Start, FinWait2);
+    let orphaned_at = script.end(Script::CLIENT_ID).entered_at();
+    script.tracker.look(&[socket(CLIENT, SnapshotState::TimeWait(TimeWait))], began_at);
+    let client = script.end(Script::CLIENT_ID);
+    assert_eq!((client.state, client.entered_at()), (TimeWait, orphaned_at));
+}

@@ -83,3 +83,64 @@ fn a_half_open_connection_ends_by_time_by_reset_or_with_its_listener() {
     aborted.pass(1_000_000);
     assert_eq!(aborted.verdict(ConnId(1)), (Outcome::Aborted, None));
 }
+
+#[test]
+fn a_reset_whose_error_the_program_has_read_before_the_socket_closed_is_one_all_the_same() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.segment(CLIENT, client, Direction::Received, flags::RST, 501);
+    script.state(CLIENT, client, Established, Close);
+    script.pass(1_000_000);
+    let remote = (Outcome::ResetByRemote, Some(ClosedBy::Remote));
+    assert_eq!(script.verdict(Script::CLIENT_ID), remote);
+}
+
+#[test]
+fn a_reset_that_tcp_did_not_take_is_not_why_a_syn_or_a_request_times_out() {
+    let client = client_tuple();
+    let mut script = Script::new();
+    script.state(CLIENT, client, Close, SynSent);
+    script.segment(CLIENT, client, Direction::Received, flags::RST, 7);
+    script.state_errno(CLIENT, client, SynSent, Close, 110);
+    let server = client.mirrored();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    script.segment(LISTENER, server, Direction::Received, flags::RST, 7);
+    script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+    script.timer(0, server, TimerOf::Request, TimerOp::Expire, SynRecv);
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(ConnId(1)), (Outcome::TimedOut, None));
+    assert_eq!(script.verdict(ConnId(2)), (Outcome::TimedOut, None));
+}
+
+/// Without the timers' hooks (`--hooks state`) every close that the other end is slow to answer looks like this.
+#[test]
+fn an_orphan_whose_timewait_socket_was_not_seen_has_no_verdict() {
+    let mut script = Script::new();
+    script.handshake();
+    let client = client_tuple();
+    script.state(CLIENT, client, Established, FinWait1);
+    script.state(CLIENT, client, FinWait1, FinWait2);
+    script.state(CLIENT, client, FinWait2, Close);
+    script.pass(1_000_000);
+    assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Unknown, Some(ClosedBy::Local)));
+}
+
+/// SO_REUSEPORT: `reqsk_timer_handler` gives a request up, or to another listener, when its own has closed.
+#[test]
+fn a_request_whose_timer_starts_again_was_not_the_closed_listeners() {
+    let mut script = Script::new();
+    let server = client_tuple().mirrored();
+    script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+    let listener = Tuple { netns: 1, local: address(80), remote: address(0) };
+    script.state(LISTENER, listener, Listen, Close);
+    for again in [true, false] {
+        script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
+        script.timer(0, server, TimerOf::Request, TimerOp::Expire, SynRecv);
+        if again {
+            script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
+        }
+        script.pass(1_000_000);
+    }
+    assert_eq!(script.verdict(ConnId(1)), (Outcome::TimedOut, None));
+}

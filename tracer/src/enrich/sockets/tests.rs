@@ -333,6 +333,20 @@ fn a_socket_that_comes_twice_is_told_once_as_it_was_last() {
     assert!(collector.take(0, &netlink(NLMSG_DONE, &[0; 4])).unwrap().is_break());
 }
 
+/// One that connects again while its life before is in TIME_WAIT: both have its cookie.
+#[test]
+fn two_lives_of_one_socket_are_both_told() {
+    let ports = PortSet::all();
+    let mut collector = Collector::of(&ports);
+    let mut again = answer(AF_INET, 1, 0, Some(&[1; 232]));
+    again[5] ^= 1; // idiag_sport
+    let mut bytes = netlink(SOCK_DIAG_BY_FAMILY, &answer(AF_INET, 6, 3, None));
+    bytes.extend(netlink(SOCK_DIAG_BY_FAMILY, &again));
+    assert!(collector.take(0, &bytes).unwrap().is_continue());
+    let states: Vec<_> = collector.snapshot.sockets.iter().map(|s| s.state).collect();
+    assert_eq!(states, [TcpState::TimeWait, TcpState::Established]);
+}
+
 #[test]
 fn of_a_socket_whose_ports_are_not_asked_for_nothing_is_told() {
     let bytes = netlink(SOCK_DIAG_BY_FAMILY, &answer(AF_INET, 5, 0, Some(&[5; 232])));
