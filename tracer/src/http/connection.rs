@@ -26,6 +26,8 @@ struct Side {
     stream: Stream,
     reader: Reader,
     deadline: Option<Timestamp>,
+    /// It began with its first byte.
+    from_the_start: bool,
     /// Events were lost: a hole is more likely a lost event than a packet to come.
     after_loss: bool,
 }
@@ -71,6 +73,7 @@ impl HttpConnection {
                 client.map(|client| if client { Flow::Request } else { Flow::Response }),
             ),
             deadline: None,
+            from_the_start: false,
             after_loss: false,
         };
         let mut pairing = Pairing::default();
@@ -89,12 +92,14 @@ impl HttpConnection {
     /// the first slice seen begins the stream in the middle.
     pub fn start(&mut self, direction: Direction, first_seq: u32) {
         let side = self.side(direction);
-        if !side.stream.has_begun() {
-            side.stream.begin(first_seq);
-            side.reader.begin_in_step();
+        if side.stream.has_begun() {
+            return;
         }
-        let from_the_start = self.sent.stream.has_begun() && self.received.stream.has_begun();
-        if from_the_start && self.protocol == Protocol::Undecided {
+        side.stream.begin(first_seq);
+        side.reader.begin_in_step();
+        side.from_the_start = true;
+        let sides = [&self.sent, &self.received];
+        if sides.iter().all(|side| side.from_the_start && !side.after_loss) {
             self.pairing.begin(true);
         }
     }
@@ -110,7 +115,8 @@ impl HttpConnection {
         if self.protocol == Protocol::NotHttp {
             return;
         }
-        self.let_the_request_come_first(direction, at, out);
+        let end = slice.seq.wrapping_add(slice.packet_bytes);
+        self.let_the_request_come_first(direction, at, end, out);
         let side = self.side(direction);
         let was_clear = side.stream.is_clear();
         let content_ahead = side.reader.content_ahead();
@@ -135,7 +141,7 @@ impl HttpConnection {
         if self.protocol == Protocol::NotHttp {
             return;
         }
-        self.let_the_request_come_first(direction, at, out);
+        self.let_the_request_come_first(direction, at, seq.wrapping_add(1), out);
         self.side(direction).stream.end_at(seq, at);
         self.pump(direction, at, GiveUp::Overdue, out);
         self.settle(at, out);
@@ -225,10 +231,12 @@ impl HttpConnection {
     }
 
     /// A response proves that its request has passed: what the request stream still waits for was lost.
+    /// One that is sent again proves nothing; `end`: sequence number behind what passes.
     fn let_the_request_come_first(
         &mut self,
         direction: Direction,
         at: Timestamp,
+        end: u32,
         out: &mut Exchanges,
     ) {
         let reader = &self.side(direction).reader;
@@ -236,7 +244,8 @@ impl HttpConnection {
             && reader.is_between_messages()
             && self.pairing.expects_nothing();
         let other = opposite(direction);
-        if due && self.side(other).stream.is_blocked() {
+        if due && self.side(other).stream.is_blocked() && self.side(direction).stream.is_ahead(end)
+        {
             self.pump(other, at, GiveUp::All, out);
         }
     }

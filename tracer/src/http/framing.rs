@@ -60,7 +60,8 @@ impl Framing {
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
         match name {
             b"transfer-encoding" => {
-                self.chunked = Some(ends_chunked(&String::from_utf8_lossy(value)));
+                let chunked = ends_chunked(&String::from_utf8_lossy(value)).or(self.chunked);
+                self.chunked = Some(chunked.unwrap_or(false));
             }
             b"content-length" => {
                 let members = String::from_utf8_lossy(value);
@@ -69,6 +70,16 @@ impl Framing {
             _ => {}
         }
     }
+
+    /// What fields say that recipients read in different ways: the message's end is not known.
+    pub const fn faulty() -> Self {
+        Framing { chunked: None, length: Length::Invalid }
+    }
+}
+
+/// Whether a field of this name, in lower case, says where the message ends.
+pub(super) fn is_framing(name: &str) -> bool {
+    matches!(name, "transfer-encoding" | "content-length")
 }
 
 impl Length {
@@ -120,9 +131,10 @@ pub(super) fn of_answer(status: u16, asked: Asked, by_fields: Content) -> Conten
     if asked == Asked::Head || matches!(status, 204 | 304) { Content::None } else { by_fields }
 }
 
-fn ends_chunked(codings: &str) -> bool {
-    let last = codings.rsplit(',').next().unwrap_or(codings);
-    last.trim().eq_ignore_ascii_case("chunked")
+/// `None` where no coding is named: empty members do not count (RFC 9110 section 5.6.1.2).
+fn ends_chunked(codings: &str) -> Option<bool> {
+    let last = codings.rsplit(',').map(str::trim).find(|coding| !coding.is_empty())?;
+    Some(last.eq_ignore_ascii_case("chunked"))
 }
 
 /// 1*DIGIT and nothing else: `str::parse` would take a sign.
@@ -192,6 +204,15 @@ mod tests {
             request("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n"),
             Content::Body(Body::chunked())
         );
+    }
+
+    #[test]
+    fn empty_members_of_the_list_of_codings_do_not_count() {
+        for fields in ["chunked,", "chunked , ,", ", chunked", "chunked\r\nTransfer-Encoding:"] {
+            let fields = format!("Transfer-Encoding: {fields}\r\n");
+            assert_eq!(request(&fields), Content::Body(Body::chunked()), "{fields}");
+        }
+        assert_eq!(request("Transfer-Encoding:\r\n"), Content::Faulty);
     }
 
     #[test]

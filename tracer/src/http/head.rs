@@ -6,7 +6,7 @@ use memchr::{memchr, memrchr};
 
 use super::Flow;
 use super::fields::Subjects;
-use super::framing::Framing;
+use super::framing::{self, Framing};
 use crate::record::{Headers, HeadersBuilder, Text, redact};
 
 /// Field lines that are parsed without an allocation for them.
@@ -184,9 +184,22 @@ fn parse_lenient(flow: Flow, bytes: &[u8], error: httparse::Error) -> Parsed {
     let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count();
     let mut fields = vec![MaybeUninit::uninit(); lines];
     match parse_into(flow, text.as_bytes(), &lenient(), &mut fields) {
-        Ok(Some((head, _))) => Ok(Some((head, length))),
+        Ok(Some((mut head, _))) => {
+            // RFC 9112 section 5.1: some recipients take `Content-Length : 5`, others refuse the message.
+            if framing_lines(&text) != head.fields().filter(|(n, _)| framing::is_framing(n)).count()
+            {
+                head.framing = Framing::faulty();
+            }
+            Ok(Some((head, length)))
+        }
         _ => Err(Malformed),
     }
+}
+
+/// Lines that say where the message ends, those with an invalid name or value too.
+fn framing_lines(text: &str) -> usize {
+    let names = text.lines().skip(1).filter_map(|line| line.split_once(':'));
+    names.filter(|(name, _)| framing::is_framing(&name.trim().to_ascii_lowercase())).count()
 }
 
 /// Each line break that a blank follows becomes a space, as RFC 9112 section 5.2 has it.
@@ -309,7 +322,7 @@ pub(super) fn begins_message(bytes: &[u8]) -> Option<Flow> {
     let method = bytes.iter().take(24).position(|&b| b == b' ')?;
     let target = bytes.get(method + 1)?;
     let may_be = KNOWN_METHODS.iter().any(|known| known.as_bytes() == &bytes[..method])
-        && (b"/*".contains(target) || target.is_ascii_alphanumeric());
+        && (b"/*[".contains(target) || target.is_ascii_alphanumeric());
     (may_be && parse(Flow::Request, bytes).is_ok()).then_some(Flow::Request)
 }
 
@@ -427,6 +440,7 @@ mod tests {
         assert_eq!(begins_message(b"HTTP/1.1 200 OK\r\n"), Some(Flow::Response));
         assert_eq!(begins_message(b"GET / HTTP/1.1\r\n"), Some(Flow::Request));
         assert_eq!(begins_message(b"OPTIONS * HTTP/1.1\r\n"), Some(Flow::Request));
+        assert_eq!(begins_message(b"CONNECT [::1]:443 HTTP/1.1\r\n"), Some(Flow::Request));
         for text in [
             &b"HTTP/1.1 2xx"[..],
             b"HTTP/3 200",

@@ -80,6 +80,11 @@ impl Pairing {
     pub fn begin(&mut self, from_the_start: bool) {
         self.from_the_start = from_the_start;
         self.assumed = !from_the_start;
+        // Begun before that was known: it came with the SYN.
+        let first = self.queue.front_mut().filter(|p| from_the_start && p.exchange.number == 1);
+        if let Some(first) = first {
+            first.exchange.reused_connection = Some(false);
+        }
     }
 
     /// Bytes of heads that wait for their exchange to end.
@@ -159,6 +164,18 @@ impl Pairing {
             end_half(&mut last.exchange.request, end);
             self.tell_finished(out);
         }
+    }
+
+    /// The request being read waited for 100 before its content and got a final answer in its place.
+    pub fn needs_no_content(&self) -> bool {
+        self.queue.back().is_some_and(|last| {
+            let request = last.exchange.request.as_ref();
+            last.response_ended
+                && !last.exchange.interim.contains(&100)
+                && request
+                    .and_then(|m| m.head.field("expect"))
+                    .is_some_and(|expected| expected.eq_ignore_ascii_case("100-continue"))
+        })
     }
 
     /// An interim response (1xx) was read.

@@ -74,7 +74,7 @@ pub(super) struct Reader {
     dropped_beginning: bool,
     /// The bytes are no HTTP.
     pub alien: bool,
-    /// A response made a tunnel of the connection.
+    /// A response made a tunnel of the connection: no message begins any more.
     pub upgraded: bool,
 }
 
@@ -120,10 +120,14 @@ impl Reader {
             || self.state == State::Seek
     }
 
-    /// The connection is a tunnel from here on.
+    /// The connection is a tunnel from here on, or from the end of the message whose content is being read:
+    /// a client ends its request before it switches (RFC 9110 section 7.8).
     pub fn become_tunnel(&mut self) {
-        self.head.clear();
-        self.state = State::Tunnel;
+        self.upgraded = true;
+        if !matches!(self.state, State::Body { .. }) {
+            self.head.clear();
+            self.state = State::Tunnel;
+        }
     }
 
     /// How many bytes from here can be passed over without their values.
@@ -361,14 +365,15 @@ impl Reader {
 
     /// The start of a head that breaks off is still told where its start line is whole.
     fn begin_cut(&mut self, at: Timestamp, context: &mut Context<'_>) -> bool {
-        let first_at = self.head.first_at();
+        let (first_at, cut_bytes) = (self.head.first_at(), self.head.cut_bytes());
         let cut = self.flow.and_then(|flow| head::parse_cut(flow, self.head.bytes()));
         self.head.clear();
         let Some(head) = cut else { return false };
-        if head.status / 100 == 1 {
+        if is_interim(head.status) {
             return false;
         }
-        self.progress = Ending::to_come(first_at, 0);
+        context.counters.head_bytes_cut += cut_bytes;
+        self.progress = Ending::to_come(first_at, cut_bytes);
         self.has_begun_message = true;
         self.announce(self.message(head, first_at, at), context);
         true
@@ -380,7 +385,7 @@ impl Reader {
         self.has_begun_message = true;
         self.malformed = 0;
         self.state = State::Head { tentative: false };
-        if status / 100 == 1 && status != 101 {
+        if is_interim(status) {
             context.pairing.interim(status, first_at);
             return;
         }
@@ -446,6 +451,10 @@ impl Reader {
             self.end_message(true, context);
             return bytes;
         }
+        if self.is_next_request(bytes, context) {
+            self.end_message(false, context);
+            return bytes;
+        }
         let State::Body { body, may_be_absent } = &mut self.state else { return bytes };
         if *may_be_absent && STATUS_LINE.starts_with(bytes) {
             // Content or the next response: too few bytes to tell.
@@ -473,10 +482,19 @@ impl Reader {
             && bytes.starts_with(STATUS_LINE)
     }
 
+    /// A client that waited for 100 and got a final answer need not send its content (RFC 9110 section
+    /// 10.1.1): it may go on with a request.
+    fn is_next_request(&self, bytes: &[u8], context: &Context<'_>) -> bool {
+        self.flow == Some(Flow::Request)
+            && self.progress.body_bytes == 0
+            && context.pairing.needs_no_content()
+            && head::begins_message(bytes) == Some(Flow::Request)
+    }
+
     fn end_message(&mut self, ended: bool, context: &mut Context<'_>) {
         self.progress.ended = ended;
         self.progress.wire_bytes = self.position.saturating_sub(self.begin);
-        self.state = State::Head { tentative: false };
+        self.state = if self.upgraded { State::Tunnel } else { State::Head { tentative: false } };
         self.ended_in_packet = true;
         match self.flow {
             Some(Flow::Request) => context.pairing.request_ends(&self.progress, context.out),
@@ -491,7 +509,7 @@ impl Reader {
         if in_message {
             self.end_message(false, context);
         }
-        self.state = State::Seek;
+        self.state = if self.upgraded { State::Tunnel } else { State::Seek };
         match self.flow {
             Some(Flow::Request) => context.pairing.requests_lost(!in_message),
             Some(Flow::Response) => context.pairing.responses_lost(at, context.out),
@@ -517,6 +535,11 @@ impl Reader {
 }
 
 const STATUS_LINE: &[u8] = b"HTTP/1.";
+
+/// 101 is final: it is the last message of the connection.
+const fn is_interim(status: u16) -> bool {
+    status / 100 == 1 && status != 101
+}
 
 /// Requests or responses, by the first bytes; `None` where they are too few to tell.
 fn flow_of(bytes: &[u8]) -> Option<Flow> {

@@ -93,6 +93,11 @@ impl Stream {
         !self.held.is_empty()
     }
 
+    /// Whether `seq` lies behind what was handed on.
+    pub fn is_ahead(&self, seq: u32) -> bool {
+        self.position_of(seq) > self.next
+    }
+
     /// Bytes held, bookkeeping included.
     pub fn held_bytes(&self) -> usize {
         self.held_bytes

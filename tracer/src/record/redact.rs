@@ -79,10 +79,12 @@ impl Kind {
 /// Endings of the names of fields that are secrets, looked up by their last letter.
 fn ends_as_secret(name: &[u8]) -> bool {
     match name.last() {
-        Some(b'n') => name.ends_with(b"-token"),
-        Some(b't') => name.ends_with(b"-secret") || name.ends_with(b"-jwt"),
-        Some(b'd') => name.ends_with(b"-password"),
-        Some(b'y') => name.ends_with(b"api-key") || name.ends_with(b"apikey"),
+        Some(b'n') => name.ends_with(b"token") || name.ends_with(b"authorization"),
+        Some(b't') => name.ends_with(b"secret") || name.ends_with(b"jwt"),
+        Some(b'd') => name.ends_with(b"password"),
+        Some(b'y') => [&b"api-key"[..], b"apikey", b"api_key", b"secret-key"]
+            .iter()
+            .any(|e| name.ends_with(e)),
         Some(b'e') => name.ends_with(b"-signature"),
         _ => false,
     }
@@ -172,7 +174,9 @@ fn push_cookie_attribute(shown: &mut String, attribute: &str) {
         "version",
     ];
     let name = attribute.split_once('=').map_or(attribute, |(name, _)| name).trim();
-    if known.iter().any(|k| k.eq_ignore_ascii_case(name)) {
+    // A value with `=` is no attribute's: `Path=/, b=2` is a second cookie, put in by who joins fields.
+    let is_plain = attribute.bytes().filter(|&b| b == b'=').count() < 2;
+    if is_plain && known.iter().any(|k| k.eq_ignore_ascii_case(name)) {
         shown.push_str(attribute);
     } else {
         push_named(shown, attribute);
@@ -238,24 +242,39 @@ fn parameters(text: &str, is_mark: fn(u8) -> bool) -> impl Iterator<Item = (&str
     })
 }
 
-/// Where the userinfo of a URL up to the end of its path is.
+/// Where the userinfo of a URL up to the end of its path is; of a URL within that path too.
 fn userinfo(path: &str) -> Option<Range<usize>> {
     memchr::memchr(b'@', path.as_bytes())?;
-    let authority = path.find("//").map_or(0, |i| i + 2);
-    let end = path[authority..].find('/').map_or(path.len(), |i| authority + i);
-    path[authority..end].rfind('@').map(|at| authority..authority + at)
+    if path.contains("//") { nested_userinfo(path) } else { userinfo_at(path, 0) }
+}
+
+/// The same, where an authority has `//` before it.
+fn nested_userinfo(text: &str) -> Option<Range<usize>> {
+    text.match_indices("//").find_map(|(i, slashes)| userinfo_at(text, i + slashes.len()))
+}
+
+fn userinfo_at(text: &str, authority: usize) -> Option<Range<usize>> {
+    let rest = &text[authority..];
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    rest[..end].rfind('@').map(|at| authority..authority + at)
 }
 
 fn push_parameters(shown: &mut String, text: &str, is_mark: fn(u8) -> bool, nesting: u8) {
+    // Who parts by `&` alone has `;` and `?` in values: what has no name there is more of the secret.
+    let mut in_secret = false;
     for (parameter, mark) in parameters(text, is_mark) {
+        in_secret &= !parameter.contains('=');
         match secret_parameter(parameter, nesting) {
             Some(name) => {
+                in_secret = true;
                 shown.push_str(name);
                 shown.push('=');
                 shown.push_str(REDACTED);
             }
+            None if in_secret && !parameter.is_empty() => shown.push_str(REDACTED),
             None => shown.push_str(parameter),
         }
+        in_secret &= matches!(mark, ";" | "?");
         shown.push_str(mark);
     }
 }
@@ -272,10 +291,14 @@ fn secret_parameter(parameter: &str, nesting: u8) -> Option<&str> {
 
 fn holds_secret(value: &str, nesting: u8) -> bool {
     let Some(nesting) = nesting.checked_sub(1) else { return false };
-    let Cow::Owned(decoded) = percent_decoded(value) else { return false };
-    // A query without its URL is one too: `state=a%3D1%26token%3Dx`.
-    let query = if decoded.contains('?') { decoded } else { format!("?{decoded}") };
-    matches!(url(&query, nesting), Cow::Owned(_))
+    let decoded = percent_decoded(value);
+    if decoded.contains('@') && nested_userinfo(&decoded).is_some() {
+        return true;
+    }
+    let Cow::Owned(decoded) = decoded else { return false };
+    // A query without its URL is one too: `state=a%3D1%26token%3Dx`. Whether it begins with one, its first `?` does
+    // not tell: `a%3D1%26token%3Dx%26next%3D%2Fb%3Fc`.
+    matches!(url(&["?", &decoded].concat(), nesting), Cow::Owned(_))
 }
 
 /// Names of query parameters that hold a secret, in lower case without `-` and `_`.
@@ -397,6 +420,24 @@ mod tests {
     }
 
     #[test]
+    fn a_second_cookie_in_one_set_cookie_is_not_taken_for_an_attribute() {
+        for (value, shown) in [
+            ("a=1; Path=/, b=2", "a=[redacted]; Path=[redacted]"),
+            ("a=1; Secure, b=2", "a=[redacted]; Secure, b=[redacted]"),
+            (
+                "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT, b=2; Path=/",
+                "a=[redacted]; Expires=[redacted]; Path=/",
+            ),
+            (
+                "a=1; Expires=Wed, 21 Oct 2015 07:28:00 GMT",
+                "a=[redacted]; Expires=Wed, 21 Oct 2015 07:28:00 GMT",
+            ),
+        ] {
+            assert_eq!(field("set-cookie", value), shown);
+        }
+    }
+
+    #[test]
     fn fields_that_are_secrets_by_name_are_replaced() {
         for name in [
             "x-api-key",
@@ -405,6 +446,12 @@ mod tests {
             "private-token",
             "x-goog-api-key",
             "apikey",
+            "api_key",
+            "token",
+            "access_token",
+            "password",
+            "x-authorization",
+            "x-secret-key",
         ] {
             assert_eq!(field(name, "v"), REDACTED, "{name}");
         }
@@ -440,6 +487,9 @@ mod tests {
             ("/a?next=https%3A%2F%2Fx%2F%3Fid%3Dy", "/a?next=https%3A%2F%2Fx%2F%3Fid%3Dy"),
             ("/a?s=p%3D1%26token%3Dx", "/a?s=[redacted]"),
             ("/a?%zz=%f&b=%", "/a?%zz=%f&b=%"),
+            ("/a?s=p%3D1%26token%3Dx%26next%3D%2Fb%3Fc", "/a?s=[redacted]"),
+            ("/a?password=x;y?z&b=1;c", "/a?password=[redacted];[redacted]?[redacted]&b=1;c"),
+            ("/a;jsessionid=1F;v/b", "/a;jsessionid=[redacted];[redacted]/b"),
         ] {
             assert_eq!(target(text), shown);
         }
@@ -459,5 +509,21 @@ mod tests {
         assert_eq!(field("location", "//u:p@x"), "//[redacted]@x");
         assert_eq!(field("referer", "https://x/?q=1&key=2"), "https://x/?q=1&key=[redacted]");
         assert_eq!(target("/a@b"), "/a@b");
+    }
+
+    #[test]
+    fn userinfo_of_a_url_within_another_is_replaced() {
+        for (text, shown) in [
+            ("/a?url=https://u:p@x/", "/a?url=[redacted]"),
+            ("/a?url=https%3A%2F%2Fu%3Ap%40x%2F", "/a?url=[redacted]"),
+            ("/a?b=c%3Dhttps%253A%252F%252Fu%253Ap%2540x", "/a?b=[redacted]"),
+            ("http://x/web/https://u:p@y/z", "http://x/web/https://[redacted]@y/z"),
+            ("/a?url=https://x/@b", "/a?url=https://x/@b"),
+            ("/a?url=https://x&mail=u@y", "/a?url=https://x&mail=u@y"),
+            ("/a?url=https%3A%2F%2Fx%3Fmail%3Du%40y", "/a?url=https%3A%2F%2Fx%3Fmail%3Du%40y"),
+            ("/a?mail=u@y", "/a?mail=u@y"),
+        ] {
+            assert_eq!(target(text), shown);
+        }
     }
 }

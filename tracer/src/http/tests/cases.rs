@@ -225,6 +225,62 @@ fn after_101_the_bytes_are_no_http() {
 }
 
 #[test]
+fn content_that_passes_after_101_still_belongs_to_its_request() {
+    let mut wire = Wire::new();
+    wire.client("POST /up HTTP/1.1\r\nUpgrade: x\r\nContent-Length: 6\r\n\r\nabc")
+        .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n")
+        .client("defgh");
+    assert_eq!(wire.told(), ["1 POST /up 101 body 6/0"]);
+    assert_eq!(wire.http.counters().tunnel_bytes, 2);
+}
+
+#[test]
+fn a_101_whose_head_breaks_off_is_told_with_its_status() {
+    let mut wire = Wire::new();
+    wire.client("GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n")
+        .server("HTTP/1.1 101 Switching Protocols\r\nUpgrade: ")
+        .close();
+    assert_eq!(wire.told(), ["1 GET /ws 101 body 0/0 incomplete"]);
+}
+
+#[test]
+fn content_that_a_final_answer_made_needless_is_not_looked_for_in_the_next_request() {
+    for framing in ["Content-Length: 6", "Transfer-Encoding: chunked"] {
+        let mut wire = Wire::new();
+        wire.client(&format!("POST /a HTTP/1.1\r\nExpect: 100-continue\r\n{framing}\r\n\r\n"))
+            .server("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 0\r\n\r\n");
+        wire.client(&get("/b")).server(OK);
+        assert_eq!(
+            wire.told(),
+            ["1 POST /a 417 body 0/0 incomplete", "2 GET /b 200 body 0/2"],
+            "{framing}"
+        );
+    }
+}
+
+#[test]
+fn content_that_was_asked_for_may_look_like_a_request() {
+    let mut wire = Wire::new();
+    let content = get("/b");
+    wire.client(&format!(
+        "POST /a HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: {}\r\n\r\n",
+        content.len()
+    ));
+    wire.server("HTTP/1.1 100 Continue\r\n\r\n").server(OK).client(&content);
+    assert_eq!(wire.told(), [format!("1 POST /a 200 body {}/2", content.len())]);
+}
+
+#[test]
+fn a_dropped_field_line_that_says_where_the_message_ends_makes_the_exchange_incomplete() {
+    for line in ["Content-Length : 5", "Transfer-Encoding: \u{b}chunked"] {
+        let mut wire = Wire::new();
+        wire.client(&format!("POST /a HTTP/1.1\r\n{line}\r\n\r\n"))
+            .server("HTTP/1.1 400 x\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(wire.told(), ["1 POST /a 400 body 0/0 incomplete"], "{line}");
+    }
+}
+
+#[test]
 fn an_answer_before_the_request_has_ended_waits_for_its_end() {
     let mut wire = Wire::new();
     wire.client("POST /a HTTP/1.1\r\nContent-Length: 6\r\n\r\nabc")

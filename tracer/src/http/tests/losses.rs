@@ -172,6 +172,25 @@ fn old_retransmissions_change_nothing() {
 }
 
 #[test]
+fn an_old_response_sent_again_does_not_end_the_wait_for_a_request() {
+    let mut wire = Wire::with(HttpConnection::new(Some(false)));
+    wire.http.start(Sent, CLIENT_SEQ);
+    wire.http.start(Received, SERVER_SEQ);
+    let old = wire.sent;
+    wire.server(&get("/1")).client(OK);
+    let (first, text) = (wire.received, get("/2"));
+    wire.lose(Received, 10).server(&text[10..]);
+    let slice = |seq: u32, captured: &'static str| Slice {
+        seq,
+        packet_bytes: captured.len() as u32,
+        offset_bytes: 0,
+        captured: captured.as_bytes(),
+    };
+    wire.slice(Sent, slice(old, OK)).slice(Received, slice(first, "GET /2 HTT")).client(OK);
+    assert_eq!(wire.told(), ["1 GET /1 200 body 0/2", "2 GET /2 200 body 0/2"]);
+}
+
+#[test]
 fn a_hole_in_received_data_waits_longer_than_one_in_sent_data() {
     let limits = Limits::default();
     let mut wire = settled();

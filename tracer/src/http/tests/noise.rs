@@ -62,6 +62,15 @@ fn a_head_of_a_mebibyte_is_cut_and_still_framed() {
 }
 
 #[test]
+fn of_a_long_head_that_breaks_off_the_bytes_that_were_not_kept_are_missing() {
+    let mut wire = Wire::with_limits(Limits { max_head_bytes: 100, ..Limits::default() });
+    let line = format!("X: {}\r\n", "x".repeat(200));
+    wire.client("GET /a HTTP/1.1\r\n").client(&line).client("Y").close();
+    assert_eq!(wire.told(), [format!("1 GET /a - body 0/- missing {} incomplete", line.len())]);
+    assert_eq!(wire.http.counters().head_bytes_cut, line.len() as u64);
+}
+
+#[test]
 fn a_target_of_a_mebibyte_is_no_message_and_its_answer_is_told_alone() {
     let mut wire = Wire::new();
     wire.client("GET /a HTTP/1.1\r\n\r\n").server("HTTP/1.1 204 x\r\n\r\n").client("GET /");
