@@ -66,3 +66,21 @@ pub struct SocketMemory {
     /// 1 when it was told of though it may turn out not to be watched: it did not have both ports yet.
     pub is_undecided: u32,
 }
+
+impl SocketMemory {
+    /// Forgets what is of the socket's life before.
+    ///
+    /// # Safety
+    /// `memory` must be a socket's storage.
+    #[inline(always)]
+    pub unsafe fn begin_life(memory: *mut SocketMemory) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            (*memory).lost = 0;
+            (*memory).budget_bytes = [0; 2];
+            (*memory).tries_left = 0;
+            (*memory).class = CLASS_UNDECIDED;
+            (*memory).connect_pending = 0;
+        }
+    }
+}

@@ -3,12 +3,15 @@
 //! It owns the tracker and the HTTP state of every connection that carries any, and turns what they find
 //! into records. It reads no clock and does no input or output; the edge is `pipeline`.
 
+mod early;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use self::early::EarlyPayloads;
 use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker, TrackerCounters};
 use crate::event::{Body, Event, Payload};
 use crate::http::{self, HttpConnection, RecordContext};
@@ -63,6 +66,8 @@ pub struct Engine {
     young: VecDeque<(Timestamp, Key)>,
     /// What hit a bound in the HTTP engine, of connections that are over.
     http_counters: http::Counters,
+    /// Payload that is there before its connection.
+    early: EarlyPayloads,
     /// Payload of connections that are not tracked.
     unattributed_payloads: u64,
 }
@@ -112,6 +117,7 @@ impl Engine {
             tell_lasting: options.tell_lasting,
             young: VecDeque::new(),
             http_counters: http::Counters::default(),
+            early: EarlyPayloads::default(),
             unattributed_payloads: 0,
         }
     }
@@ -124,6 +130,9 @@ impl Engine {
             Body::Segment(segment) => {
                 self.tracker.apply(event);
                 self.collect();
+                if segment.flags & flags::SYN != 0 {
+                    self.syn(event, segment);
+                }
                 if segment.flags & flags::FIN != 0 && !segment.retransmit {
                     self.fin(event, segment);
                 }
@@ -156,17 +165,21 @@ impl Engine {
 
     fn payload(&mut self, event: &Event<'_>, payload: &Payload<'_>) {
         let Some(id) = self.tracker.find(event.cookie, &payload.tuple, payload.by_tuple) else {
-            self.unattributed_payloads += 1;
+            self.unattributed_payloads += u64::from(!self.early.hold(event.at, payload));
             return;
         };
         let lost_more = self.tracker.note_lost(id, event.socket_lost);
+        self.data(id, event.at, payload, lost_more);
+    }
+
+    fn data(&mut self, id: Key, at: Timestamp, payload: &Payload<'_>, lost_more: bool) {
         let Some(connection) = self.tracker.get(id) else { return };
         if connection.is_closed() {
             return;
         }
         let http = self.http.entry(id).or_insert_with(|| Box::new(begin_http(connection)));
         if lost_more {
-            http.lost(event.at, &mut self.exchanges);
+            http.lost(at, &mut self.exchanges);
         }
         let slice = http::Slice {
             seq: payload.seq,
@@ -174,8 +187,28 @@ impl Engine {
             offset_bytes: payload.offset_bytes,
             captured: payload.captured,
         };
-        http.data(payload.direction, event.at, slice, &mut self.exchanges);
+        http.data(payload.direction, at, slice, &mut self.exchanges);
         self.after_http(id);
+    }
+
+    /// What came with the SYN is the new end's.
+    fn take_early(&mut self, id: Key) {
+        let Some(connection) = self.tracker.get(id) else { return };
+        let (tuple, Some(at)) = (connection.tuple, connection.opened_at()) else { return };
+        for early in self.early.take(&tuple, at) {
+            self.data(id, early.at, &early.payload(tuple), false);
+        }
+    }
+
+    /// Where the request came with the SYN, HTTP is there before the answer's SYN is.
+    fn syn(&mut self, event: &Event<'_>, segment: &crate::event::Segment) {
+        if self.http.is_empty() {
+            return;
+        }
+        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        if let Some(http) = found.and_then(|id| self.http.get_mut(&id)) {
+            http.start(segment.direction, segment.seq.wrapping_add(1));
+        }
     }
 
     fn fin(&mut self, event: &Event<'_>, segment: &crate::event::Segment) {
@@ -360,6 +393,9 @@ impl Engine {
     }
 
     fn tell(&mut self, change: Change) {
+        if let Change::Opened(id) = change {
+            self.take_early(id);
+        }
         if self.tell_lasting
             && let Change::Opened(id) = change
         {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
+use rustc_hash::FxHashMap;
 use tracer_common::Hook;
 
 use self::looks::{Finding, Looks};
@@ -91,6 +92,8 @@ pub struct Pipeline {
     next_losses_ns: u64,
     next_missed_runs_ns: u64,
     next_expiry_ns: u64,
+    /// Up to when events are taken in.
+    reached_ns: u64,
     /// When everything was attached. What some hooks saw before, others did not.
     attached_ns: u64,
     /// What followed from the events before the first poll.
@@ -108,6 +111,7 @@ struct Losses {
     told: [u64; Hook::ALL.len()],
     told_missed_runs: [u64; Group::ALL.len()],
     told_connections: u64,
+    told_pending: u64,
     told_malformed: u64,
     told_unread: u64,
 }
@@ -162,6 +166,7 @@ impl Pipeline {
             next_losses_ns: 0,
             next_missed_runs_ns: 0,
             next_expiry_ns: 0,
+            reached_ns: 0,
             attached_ns: monotonic_ns(),
             begun: Vec::new(),
             is_merged: false,
@@ -191,8 +196,12 @@ impl Pipeline {
         let is_whole = dump.failures.is_empty() && dump.left_out == 0;
         // What the dump should have told may come at any time.
         self.start_until_ns = if is_whole { dumped_ns + START_NS } else { u64::MAX };
-        let inodes = dump.sockets.iter().filter_map(|socket| socket.inode).collect();
-        let owners = owners::owners_of(&inodes);
+        // In another pid namespace /proc has other numbers than events have.
+        let owners = if load::host::in_initial_pid_namespace() == Some(true) {
+            owners::owners_of(&dump.sockets.iter().filter_map(|socket| socket.inode).collect())
+        } else {
+            FxHashMap::default()
+        };
         let sockets = snapshot(&dump, |inode| {
             let owner = owners.get(&inode)?;
             let comm = conn::Comm::from(owner.comm.as_deref().unwrap_or_default());
@@ -221,7 +230,7 @@ impl Pipeline {
     pub fn poll(&mut self, out: &mut Vec<Output>) -> Progress {
         out.append(&mut self.begun);
         let now_ns = monotonic_ns();
-        self.looks.begin(&self.engine, now_ns);
+        self.looks.begin(&self.engine, now_ns, self.reached_ns);
         let mut findings = self.looks.findings().peekable();
         if findings.peek().is_none() {
             return self.step(now_ns.saturating_sub(SETTLE_NS), out);
@@ -267,6 +276,7 @@ impl Pipeline {
         let lost = self.losses.told.iter().sum::<u64>()
             + self.losses.told_missed_runs.iter().sum::<u64>()
             + self.losses.told_connections
+            + self.losses.told_pending
             + self.losses.told_malformed
             + self.losses.told_unread;
         Totals { seen: self.seen, lost, tracked: self.engine.tracked() }
@@ -331,6 +341,7 @@ impl Pipeline {
             }
         });
         self.seen += events as u64;
+        self.reached_ns = taken.reached_ns;
         if self.is_merged {
             self.engine.expire(self.anchor.at(taken.reached_ns));
         }
@@ -371,6 +382,8 @@ impl Pipeline {
         }
         let refused = self.engine.counters().connections_refused;
         tell_loss(&mut self.losses.told_connections, refused, "connections", at, out);
+        let dropped = self.engine.counters().pending_dropped;
+        tell_loss(&mut self.losses.told_pending, dropped, "pending", at, out);
         let malformed = self.malformed + self.merger.malformed;
         tell_loss(&mut self.losses.told_malformed, malformed, "decode", at, out);
     }

@@ -32,7 +32,9 @@ pub fn tcp_receive_reset(ctx: BtfTracePointContext) -> i32 {
 
 #[inline(always)]
 fn tell(sk: &SockCopy, cookie: u64, direction: u8) {
-    if !ports::is_socket_watched(sk, sk.number()) {
+    // A socket that resets as it closes has let go of its port by now; only full sockets do.
+    let local_port = if sk.number() == 0 { sk.source_port() } else { sk.number() };
+    if !ports::is_socket_watched(sk, local_port) {
         return;
     }
     let origin =
@@ -43,6 +45,7 @@ fn tell(sk: &SockCopy, cookie: u64, direction: u8) {
     // SAFETY: ring memory of this event, ours until it is submitted.
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
+        (*event).endpoints.local_port = local_port;
         (*event).skaddr = sk.address() as u64;
         (*event).reason = 0;
         (*event).family = family;

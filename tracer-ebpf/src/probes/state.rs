@@ -9,6 +9,7 @@ use tracer_common::{Hook, Kind, State};
 use crate::{
     emit::{self, Origin},
     kernel::{self, offset},
+    maps::SocketMemory,
     ports,
     socket::{Sock, SockCommon as _, TcpSock},
 };
@@ -81,6 +82,11 @@ fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
     }
     // Who connects is told with the change itself: remembered, so that the first send is not told as another's.
     let memory = if new_state == SYN_SENT { sk.memory_or_new() } else { sk.memory() };
+    if new_state == SYN_SENT && !memory.is_null() {
+        // One socket may live twice (`connect(AF_UNSPEC)`): what its life before carried and lost is not this one's.
+        // SAFETY: checked for null; the socket's storage.
+        unsafe { SocketMemory::begin_life(memory) };
+    }
     let origin = Origin { hook: Hook::State, kind: Kind::State, cookie: sk.cookie(), memory };
     let Some(mut entry) = emit::reserve::<State>(&origin) else {
         if memory.is_null() {

@@ -64,6 +64,8 @@ const TABLE: &[Case] = &[
     scripted("a_response_cut_off_is_incomplete", scripted::aborted_response),
     scripted("a_request_cut_off_is_incomplete", scripted::aborted_request),
     scripted("an_answer_may_come_before_the_request_has_ended", scripted::early_answer),
+    scripted("a_request_in_the_syn_is_told_whole", scripted::request_in_syn),
+    scripted("a_refused_request_without_its_content_is_incomplete", scripted::refused_expectation),
     scripted("secrets_are_not_told", scripted::secrets),
     with(&["nginx", "curl"], "nginx_and_curl_on_one_connection", programs::nginx_curl),
     with(&["python3", "curl"], "pythons_http_server_and_curl", programs::python_curl),

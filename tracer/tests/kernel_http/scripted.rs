@@ -164,6 +164,33 @@ pub fn early_answer(place: &mut Place) -> Vec<Check> {
     told(vec![Ex::new(1, "POST", "/big", 413, 0).sent(8), Ex::new(2, "GET", "/next", 200, 0)])
 }
 
+/// The first byte of the request has the number behind the SYN's.
+pub fn request_in_syn(place: &mut Place) -> Vec<Check> {
+    let ends = place.pair_with_data_in_syn(b"GET /fast HTTP/1.1\r\nhost: a\r\n\r\n");
+    let (client, server) = (&ends.0, &ends.1);
+    pass(server, client, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    pass(client, server, b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n");
+    pass(server, client, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    close(ends);
+    told(vec![Ex::new(1, "GET", "/fast", 200, 2), Ex::new(2, "GET", "/next", 200, 0)])
+}
+
+/// Refused before its content: the client goes on with another request (RFC 9110, 10.1.1).
+pub fn refused_expectation(place: &mut Place) -> Vec<Check> {
+    let ends = place.pair();
+    let (client, server) = (&ends.0, &ends.1);
+    pass(
+        client,
+        server,
+        b"PUT /f HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n",
+    );
+    pass(server, client, b"HTTP/1.1 417 Expectation Failed\r\ncontent-length: 0\r\n\r\n");
+    pass(client, server, b"GET /next HTTP/1.1\r\nhost: a\r\n\r\n");
+    pass(server, client, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    close(ends);
+    told(vec![Ex::new(1, "PUT", "/f", 417, 0).incomplete(), Ex::new(2, "GET", "/next", 200, 0)])
+}
+
 /// What opens doors is not told.
 pub fn secrets(place: &mut Place) -> Vec<Check> {
     let ends = place.pair();
