@@ -1,11 +1,12 @@
-//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions`, `bench` and
-//! `picture`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions`, `bench`, `exports`
+//! and `picture`.
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod exports;
 mod picture;
 mod project;
 mod run;
@@ -32,6 +33,7 @@ enum Command {
     Run(run::Options),
     Test(test::Options),
     Bench(bench::Options),
+    Exports(exports::Options),
     Instructions(test::instructions::Options),
     Picture(picture::Options),
 }
@@ -42,6 +44,7 @@ fn main() -> ExitCode {
         Command::Run(options) => run::main(options),
         Command::Test(options) => test::main(options),
         Command::Bench(options) => bench::main(options),
+        Command::Exports(options) => exports::main(options),
         Command::Instructions(options) => test::instructions::main(options),
         Command::Picture(options) => picture::main(options),
     };
