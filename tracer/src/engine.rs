@@ -346,7 +346,7 @@ impl Engine {
         let mut changed = std::mem::take(&mut self.changed);
         changed.drain().for_each(|id| self.push_changed(id));
         self.changed = changed;
-        out.append(&mut self.outputs);
+        append(out, &mut self.outputs);
     }
 
     /// What hit a bound.
@@ -385,7 +385,7 @@ impl Engine {
             return;
         }
         let mut changes = std::mem::take(&mut self.changes);
-        self.tracker.drain_into(&mut changes);
+        self.tracker.swap_changes(&mut changes);
         for change in changes.drain(..) {
             self.tell(change);
         }
@@ -444,6 +444,11 @@ impl Engine {
             self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
         }
     }
+}
+
+/// Moves all of `more` behind what is in `out`; whole, not one by one, where nothing is.
+fn append<T>(out: &mut Vec<T>, more: &mut Vec<T>) {
+    if out.is_empty() { std::mem::swap(out, more) } else { out.append(more) }
 }
 
 /// HTTP of a connection whose first payload has come.

@@ -143,6 +143,12 @@ impl Tracker {
         !self.changes.is_empty()
     }
 
+    /// Exchanges what was found out since the last call for `empty`, whose memory is used from now on.
+    pub fn swap_changes(&mut self, empty: &mut Vec<Change>) {
+        debug_assert!(empty.is_empty());
+        std::mem::swap(&mut self.changes, empty);
+    }
+
     /// Adds what was found out since the last call to `out`, in order.
     pub fn drain_into(&mut self, out: &mut Vec<Change>) {
         out.append(&mut self.changes);
