@@ -190,7 +190,7 @@ pub struct Payload<'a> {
     pub tuple: Tuple,
     /// Sent or received.
     pub direction: Direction,
-    /// Sequence number of the packet's first payload byte.
+    /// Sequence number of the packet: that of its first payload byte, or of the SYN before it.
     pub seq: u32,
     /// Payload bytes of the whole packet.
     pub packet_bytes: u32,

@@ -27,7 +27,6 @@ const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 const IPV4_HEADER_BYTES: usize = 20;
 const IPV6_HEADER_BYTES: usize = 40;
 const TCP_HEADER_BYTES: usize = 20;
-pub const SYN: u8 = 0x02;
 const FIN_SYN_RST: u8 = 0x07;
 const FLAG_ACK: u8 = 0x10;
 

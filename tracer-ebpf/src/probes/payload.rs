@@ -17,7 +17,7 @@ use tracer_common::{
 use crate::{
     emit::{self, Origin},
     maps::{CLASS_HTTP, CLASS_OTHER, CLASS_UNDECIDED, SocketMemory},
-    probes::packet::{self, Ends, Packet, PacketSocket, SYN},
+    probes::packet::{self, Ends, Packet, PacketSocket},
 };
 
 /// Slices of one packet at most: 64 KiB of budget.
@@ -250,9 +250,7 @@ impl Slice<'_> {
                 (&raw mut (*room).bytes).cast(),
                 length,
             );
-            // A SYN takes a number before the data it brings (TCP Fast Open, RFC 7413).
-            let syn = (self.packet.flags & SYN != 0) as u32;
-            (*room).event.seq = self.packet.seq.wrapping_add(syn);
+            (*room).event.seq = self.packet.seq;
             (*room).event.packet_bytes = self.packet.payload_bytes;
             (*room).event.offset_bytes = offset_bytes;
             (*room).event.captured_bytes = if failed == 0 { length } else { 0 };
