@@ -31,6 +31,8 @@ const NEED: Fill = Fill::percent(6);
 const EASE: Fill = Fill::percent(2);
 /// Between looks at the rings. At the rate above they fill by a tenth in it.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// The same while nothing is in them and the reader has its turns: on an idle host each look costs as much as reading does.
+const IDLE_EVERY: Duration = Duration::from_millis(150);
 /// Looks within which the reader must have had its turn: longer than its pauses on an idle host, and so short that
 /// a person does not see it.
 const PATIENCE: u32 = 3;
@@ -77,6 +79,12 @@ impl Judgement {
         };
         self.standing
     }
+
+    /// How long until the next look.
+    fn pause(&self, fill: Fill) -> Duration {
+        let is_idle = self.standing == Standing::Behind && self.unchanged == 0;
+        if is_idle && fill <= Fill::percent(0) { IDLE_EVERY } else { LOOK_EVERY }
+    }
 }
 
 impl Priority {
@@ -98,9 +106,12 @@ impl Priority {
             // (`trace::end_at_once_when_told_twice`).
             _ = SigSet::all().thread_block();
             let mut judgement = Judgement { standing: Standing::First, turns: 0, unchanged: 0 };
-            while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+            let mut pause = LOOK_EVERY;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                 let stood = judgement.standing;
-                let standing = judgement.look(gauge.fill(), taken.load(Ordering::Relaxed));
+                let fill = gauge.fill();
+                let standing = judgement.look(fill, taken.load(Ordering::Relaxed));
+                pause = judgement.pause(fill);
                 if standing != stood
                     && let Err(error) = stand(reader, standing)
                 {
@@ -172,6 +183,16 @@ mod tests {
     fn a_reader_that_has_its_turns_and_empty_rings_stands_behind() {
         let mut judgement = judgement();
         assert!((1..20).all(|turns| judgement.look(EMPTY, turns) == Behind));
+    }
+
+    #[test]
+    fn while_nothing_happens_looks_are_rare() {
+        let mut judgement = judgement();
+        judgement.look(EMPTY, 1);
+        assert_eq!(judgement.pause(EMPTY), IDLE_EVERY);
+        assert_eq!(judgement.pause(Fill::percent(1)), LOOK_EVERY);
+        judgement.look(EMPTY, 1);
+        assert_eq!(judgement.pause(EMPTY), LOOK_EVERY);
     }
 
     #[test]
