@@ -11,7 +11,7 @@ mod checks;
 mod initramfs;
 pub mod instructions;
 mod kernel;
-mod report;
+pub mod report;
 mod vm;
 
 use report::Report;
@@ -59,7 +59,7 @@ pub fn main(options: Options) -> Result<ExitCode> {
             report.step("instructions of the hot paths", || instructions::check(&project));
         }
     });
-    report.print();
+    report.print("test");
     Ok(if report.is_green() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -1,11 +1,10 @@
-//! What was checked, with its figures, and what was not.
+//! The report of `cargo xtask test`, where what cannot be had here skips a check and each check has a line of its own.
 
-use std::{
-    fmt,
-    time::{Duration, Instant},
-};
+use std::fmt;
 
 use anyhow::Result;
+
+use crate::test::report::{self, Outcome, time_step};
 
 /// Why something cannot be had here. A check that fails for it is skipped: it tells nothing about the export.
 #[derive(Clone, Debug)]
@@ -19,74 +18,33 @@ impl fmt::Display for Missing {
 
 impl std::error::Error for Missing {}
 
-enum Outcome {
-    /// With its figures.
-    Passed(String),
-    Failed(String),
-    Skipped(String),
-}
-
-struct Step {
-    name: &'static str,
-    outcome: Outcome,
-    took: Duration,
-}
-
 /// Everything so far, in order.
 #[derive(Default)]
-pub struct Report {
-    steps: Vec<Step>,
-}
+pub struct Report(report::Report);
 
 impl Report {
     /// Runs a check and prints a line with its figures, or what is wrong; the others still run.
-    pub fn step(&mut self, name: &'static str, run: impl FnOnce() -> Result<String>) {
-        let start = Instant::now();
-        let outcome = match run() {
-            Ok(figures) => Outcome::Passed(figures),
-            Err(error) if error.is::<Missing>() => Outcome::Skipped(format!("{error:#}")),
-            Err(error) => Outcome::Failed(format!("{error:#}")),
-        };
-        let (word, note) = outcome.words();
+    pub fn step(&mut self, name: &str, run: impl FnOnce() -> Result<String>) {
+        let step = time_step(name, || skipped_or(run()));
+        let (word, note) = step.outcome.words();
         eprintln!("{name}: {word}: {note}");
-        self.steps.push(Step { name, outcome, took: start.elapsed() });
+        self.0.add(step);
     }
 
     pub fn is_green(&self) -> bool {
-        !self.steps.iter().any(|step| matches!(step.outcome, Outcome::Failed(_)))
+        self.0.is_green()
     }
 
     /// The table, then a closing line.
     pub fn print(&self) {
-        println!("\n{self}");
-        let skipped =
-            self.steps.iter().filter(|step| matches!(step.outcome, Outcome::Skipped(_))).count();
-        let verdict = if self.is_green() { "green" } else { "NOT green" };
-        println!("xtask exports: {verdict}, {} steps, {skipped} skipped", self.steps.len());
+        self.0.print("exports");
     }
 }
 
-impl Outcome {
-    fn words(&self) -> (&'static str, &str) {
-        match self {
-            Self::Passed(figures) => ("passed", figures),
-            Self::Failed(reason) => ("FAILED", reason),
-            Self::Skipped(reason) => ("skipped", reason),
-        }
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = self.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
-        for step in &self.steps {
-            let (word, note) = step.outcome.words();
-            // The rest of a long message has been printed where it arose.
-            let note = note.lines().next().unwrap_or_default();
-            let seconds = step.took.as_secs_f64();
-            writeln!(f, "{:width$}  {word:7}  {seconds:6.1} s  {note}", step.name)?;
-        }
-        Ok(())
+fn skipped_or(checked: Result<String>) -> Result<Outcome> {
+    match checked {
+        Err(error) if error.is::<Missing>() => Ok(Outcome::Skipped(format!("{error:#}"))),
+        checked => checked.map(Outcome::Passed),
     }
 }
 
@@ -99,10 +57,11 @@ mod tests {
         let mut report = Report::default();
         report.step("one", || Err(Missing("no node here".into()).into()));
         assert!(report.is_green());
-        report.step("two", || anyhow::bail!("broken\nat line 2"));
-        report.step("three", || Ok("5 rows".into()));
+        report.step("two", || Ok("5 rows".into()));
+        assert!(report.is_green());
+        report.step("three", || anyhow::bail!("broken\nat line 2"));
         assert!(!report.is_green());
-        let text = report.to_string();
+        let text = report.0.to_string();
         assert_eq!(text.lines().count(), 3);
         assert!(text.contains("skipped") && text.contains("no node here"), "{text}");
     }

@@ -16,6 +16,17 @@ pub enum Outcome {
     Skipped(String),
 }
 
+impl Outcome {
+    /// In a word, and what there is to say of it.
+    pub fn words(&self) -> (&'static str, &str) {
+        match self {
+            Self::Passed(note) => ("passed", note),
+            Self::Failed(note) => ("FAILED", note),
+            Self::Skipped(note) => ("skipped", note),
+        }
+    }
+}
+
 /// A finished step.
 pub struct Step {
     pub name: String,
@@ -48,13 +59,13 @@ impl Report {
         !self.steps.iter().any(|step| matches!(step.outcome, Outcome::Failed(_)))
     }
 
-    /// The table, then a closing line.
-    pub fn print(&self) {
+    /// The table, then a closing line that names the command.
+    pub fn print(&self, command: &str) {
         println!("\n{self}");
         let skipped =
             self.steps.iter().filter(|step| matches!(step.outcome, Outcome::Skipped(_))).count();
         let verdict = if self.is_green() { "green" } else { "NOT green" };
-        println!("xtask test: {verdict}, {} steps, {skipped} skipped", self.steps.len());
+        println!("xtask {command}: {verdict}, {} steps, {skipped} skipped", self.steps.len());
     }
 }
 
@@ -69,11 +80,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.steps.iter().map(|step| step.name.len()).max().unwrap_or(0);
         for step in &self.steps {
-            let (word, note) = match &step.outcome {
-                Outcome::Passed(note) => ("passed", note),
-                Outcome::Failed(note) => ("FAILED", note),
-                Outcome::Skipped(note) => ("skipped", note),
-            };
+            let (word, note) = step.outcome.words();
             // The rest of a long message has been printed where it arose.
             let note = note.lines().next().unwrap_or_default();
             let seconds = step.took.as_secs_f64();
