@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::trace::{self, Sink};
 use crate::engine::Output;
@@ -144,5 +146,37 @@ impl Sink for Lines {
     fn end(&mut self, _pipeline: &Pipeline) -> anyhow::Result<()> {
         self.out.flush()?;
         Ok(())
+    }
+
+    /// On a quiet host there is nothing to write, and so nothing that fails where nobody reads any more.
+    fn is_done(&self) -> bool {
+        has_no_reader(self.out.get_ref())
+    }
+}
+
+/// Whether the other end of a pipe or socket is closed.
+fn has_no_reader(out: &impl AsFd) -> bool {
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // Asked for nothing, poll(2) still tells of these two.
+    let mut fds = [PollFd::new(out, PollFlags::empty())];
+    let told = poll(&mut fds, Some(&AT_ONCE)).is_ok_and(|told| told > 0);
+    told && fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pipe_whose_reader_has_gone_is_told_without_a_write() {
+        let (reader, writer) = io::pipe().unwrap();
+        assert!(!has_no_reader(&writer));
+        drop(reader);
+        assert!(has_no_reader(&writer));
+    }
+
+    #[test]
+    fn a_file_always_has_a_reader() {
+        assert!(!has_no_reader(&tempfile::tempfile().unwrap()));
     }
 }
