@@ -41,7 +41,7 @@ pub enum Kind {
     Fork = 8,
 }
 
-/// The hook that an event or a loss belongs to; indexes the per-CPU counters.
+/// The hook that an event or a loss belongs to; indexes [`CpuCounters`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Hook {
@@ -92,7 +92,7 @@ impl Hook {
     }
 }
 
-/// Per-CPU counters of one [`Hook`]: `emitted + lost` is what the hook had to tell.
+/// Counters of one [`Hook`] on one CPU: `emitted + lost` is what the hook had to tell.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HookCounters {
@@ -100,6 +100,14 @@ pub struct HookCounters {
     pub emitted: u64,
     /// Events that found no room in the ring.
     pub lost: u64,
+}
+
+/// Counters of every [`Hook`] on one CPU: whole cache lines, so that no CPU writes where another does.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CpuCounters {
+    /// Indexed by [`Hook`].
+    pub hooks: [HookCounters; Hook::ALL.len()],
 }
 
 macro_rules! wire {

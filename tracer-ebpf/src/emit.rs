@@ -5,7 +5,7 @@ use aya_ebpf::{
     helpers::generated::{bpf_get_smp_processor_id, bpf_ktime_get_ns},
     maps::ring_buf::RingBufEntry,
 };
-use tracer_common::{Header, Hook, Kind};
+use tracer_common::{Header, Hook, HookCounters, Kind};
 
 use crate::maps::{COUNTERS, EVENTS, LAST_DIAGNOSTIC, PAYLOADS, SocketMemory};
 
@@ -48,10 +48,19 @@ fn begin<T: 'static>(room: Option<RingBufEntry<T>>, origin: &Origin) -> Option<R
 #[inline(always)]
 pub fn submit<T: 'static>(entry: RingBufEntry<T>, hook: Hook) {
     entry.submit(BPF_RB_NO_WAKEUP.into());
-    if let Some(counters) = COUNTERS.get_ptr_mut(hook as u32) {
-        // SAFETY: a per-CPU slot; nothing else writes it while this program runs on this CPU.
+    if let Some(counters) = counters_of(hook) {
+        // SAFETY: this CPU's place; nothing else writes it while this program runs on this CPU.
         unsafe { (*counters).emitted += 1 };
     }
+}
+
+/// This CPU's counters of a hook.
+#[inline(always)]
+fn counters_of(hook: Hook) -> Option<*mut HookCounters> {
+    // SAFETY: a helper without arguments.
+    let cpu = COUNTERS.get_ptr_mut(unsafe { bpf_get_smp_processor_id() })?;
+    // SAFETY: the pointer is the verifier's map value, and every hook has its place in it.
+    Some(unsafe { &raw mut (*cpu).hooks[hook as usize] })
 }
 
 #[inline(always)]
@@ -76,7 +85,7 @@ fn count_lost(origin: &Origin) {
 /// Counts one lost event of a hook.
 #[inline(always)]
 pub fn count_lost_event(hook: Hook) {
-    if let Some(counters) = COUNTERS.get_ptr_mut(hook as u32) {
+    if let Some(counters) = counters_of(hook) {
         // SAFETY: as in `submit`.
         unsafe { (*counters).lost += 1 };
     }

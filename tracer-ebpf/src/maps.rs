@@ -1,10 +1,11 @@
 //! Memory shared with user space, and what the programs remember per socket.
 
 use aya_ebpf::{
-    btf_maps::{PerCpuArray, RingBuf, SkStorage},
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, PerCpuArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use tracer_common::{Hook, HookCounters, KernelLayout, WATCHED_PORT_WORDS};
+use tracer_common::{CpuCounters, KernelLayout, WATCHED_PORT_WORDS};
 
 /// States, timers, segments, owners, resets: what a connection's life is told from.
 /// Its size is a default; user space sets the real one at load.
@@ -15,9 +16,11 @@ pub static EVENTS: RingBuf<[u8; 8], { 8 << 20 }> = RingBuf::new();
 #[btf_map]
 pub static PAYLOADS: RingBuf<[u8; 8], { 16 << 20 }> = RingBuf::new();
 
-/// What each hook emitted and lost, indexed by [`Hook`].
+/// What the hooks emitted and lost, a place for each CPU; user space sets their number at load. Not a per-CPU array: user
+/// space reads this one in its own memory, without a system call, during which the kernel runs no tracing program on that CPU
+/// (`bpf_disable_instrumentation`).
 #[btf_map]
-pub static COUNTERS: PerCpuArray<HookCounters, { Hook::ALL.len() }> = PerCpuArray::new();
+pub static COUNTERS: Array<CpuCounters, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
 /// What is remembered of a socket; the kernel frees it with the socket.
 #[btf_map]

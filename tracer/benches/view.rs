@@ -86,8 +86,8 @@ impl Screen {
     }
 }
 
-fn updates_of(outputs: Vec<Output>) -> impl Iterator<Item = Update> {
-    outputs.into_iter().filter_map(|output| match output {
+fn updates_of(outputs: impl Iterator<Item = Output>) -> impl Iterator<Item = Update> {
+    outputs.filter_map(|output| match output {
         Output::Record(record) => Some(Update::Record(record)),
         Output::Changed(connection) => Some(Update::Connection(connection)),
         Output::Lasting(_) => None,

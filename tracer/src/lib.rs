@@ -15,6 +15,7 @@ pub mod export;
 pub mod filter;
 pub mod http;
 pub mod load;
+mod mapping;
 pub mod merge;
 pub mod pipeline;
 pub mod plain;

@@ -128,11 +128,20 @@ pub mod flags {
 /// The flags as letters in tcpdump's manner and the contract's order: `S`, `F`, `R`, `P`, then `A`.
 #[must_use]
 pub fn flag_letters(bits: u8) -> crate::record::Text {
-    [(flags::SYN, 'S'), (flags::FIN, 'F'), (flags::RST, 'R'), (flags::PSH, 'P'), (flags::ACK, 'A')]
-        .into_iter()
-        .filter(|(bit, _)| bits & bit != 0)
-        .map(|(_, letter)| letter)
-        .collect()
+    const LETTERS: [(u8, u8); 5] = [
+        (flags::SYN, b'S'),
+        (flags::FIN, b'F'),
+        (flags::RST, b'R'),
+        (flags::PSH, b'P'),
+        (flags::ACK, b'A'),
+    ];
+    let mut letters = [0; LETTERS.len()];
+    let mut count = 0;
+    for (_, letter) in LETTERS.into_iter().filter(|(bit, _)| bits & bit != 0) {
+        letters[count] = letter;
+        count += 1;
+    }
+    std::str::from_utf8(&letters[..count]).unwrap_or_default().into()
 }
 
 #[cfg(test)]

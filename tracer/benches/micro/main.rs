@@ -1,7 +1,7 @@
 //! Micro-benchmarks of the hot paths, from a ring's bytes to the screen.
 //!
 //! `cargo bench --bench micro` times all of them, `-- churn` those with `churn` in their names. `... -- run churn` runs
-//! one of them once, for perf and callgrind.
+//! one of them once, for perf and callgrind; `... -- run churn 20000 9` in that size, nine times.
 
 #[path = "../support/mod.rs"]
 mod support;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use divan::Bencher;
 use divan::counter::ItemsCount;
-use workloads::{ALL, Workload, measured};
+use workloads::{ALL, Prepared, Workload, measured};
 
 /// As in the program itself.
 #[global_allocator]
@@ -28,20 +28,32 @@ fn hot_path(bencher: Bencher<'_, '_>, workload: &Workload) {
         .bench_local_values(measured);
 }
 
-/// Runs a workload once and says how much it did: `WHAT: NUMBER, ...`, a line for each way to tell it.
-fn run(name: &str, size: Option<usize>) -> Result<(), String> {
+/// Runs a workload, several times if so asked, and says how much it did and the median of how long: `WHAT: NUMBER, ...`, a
+/// line for each way to tell it.
+fn run(name: &str, size: Option<usize>, times: usize) -> Result<(), String> {
     let workload = Workload::named(name).ok_or_else(|| format!("no workload {name:?}"))?;
     let prepared = workload.prepare(size.unwrap_or(workload.small));
+    let mut seconds: Vec<f64> = (0..times.max(1)).map(|_| seconds_of(&prepared)).collect();
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds[seconds.len() / 2];
+    for (amount, what) in prepared.amounts {
+        let per_s = amount as f64 / median;
+        println!("{what}: {amount}, {per_s:.0}/s, {:.0} ns each", 1e9 / per_s);
+    }
+    Ok(())
+}
+
+fn seconds_of(prepared: &Prepared) -> f64 {
     let ready = (prepared.ready)();
     let began = Instant::now();
     let left = measured(ready);
     let seconds = began.elapsed().as_secs_f64();
     drop(left);
-    for (amount, what) in prepared.amounts {
-        let per_s = amount as f64 / seconds;
-        println!("{what}: {amount}, {per_s:.0}/s, {:.0} ns each", 1e9 / per_s);
-    }
-    Ok(())
+    seconds
+}
+
+fn number(word: &str) -> Result<usize, String> {
+    word.parse().map_err(|error| format!("{word:?}: {error}"))
 }
 
 fn list() {
@@ -58,11 +70,11 @@ fn main() -> ExitCode {
             list();
             Ok(())
         }
-        ["run", name] => run(name, None),
-        ["run", name, size] => size
-            .parse()
-            .map_err(|error| format!("the size {size:?}: {error}"))
-            .and_then(|size| run(name, Some(size))),
+        ["run", name] => run(name, None, 1),
+        ["run", name, size] => number(size).and_then(|size| run(name, Some(size), 1)),
+        ["run", name, size, times] => number(size)
+            .and_then(|size| Ok((size, number(times)?)))
+            .and_then(|(size, times)| run(name, Some(size), times)),
         _ => {
             divan::main();
             Ok(())

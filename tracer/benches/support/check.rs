@@ -20,7 +20,7 @@ pub struct Told {
 
 impl Told {
     /// Takes down what one look found.
-    pub fn take(&mut self, outputs: Vec<Output>) {
+    pub fn take(&mut self, outputs: impl Iterator<Item = Output>) {
         for output in outputs {
             let Output::Record(record) = output else { continue };
             match record {

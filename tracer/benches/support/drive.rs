@@ -1,5 +1,7 @@
 //! The pipeline's loop without its edge: events in, outputs out, time as the events tell it.
 
+use std::vec::Drain;
+
 use tracer::conn::Limits;
 use tracer::decode::decode;
 use tracer::engine::{Engine, EngineOptions, Output, TellChanged};
@@ -26,6 +28,8 @@ pub struct Driver {
     /// Events that could not be decoded.
     pub malformed: u64,
     next_expiry_ns: u64,
+    /// Kept for its memory.
+    outputs: Vec<Output>,
 }
 
 impl Driver {
@@ -40,7 +44,7 @@ impl Driver {
             show_secrets: false,
         });
         engine.merge_snapshot(Vec::new(), Timestamp(0));
-        Driver { engine, malformed: 0, next_expiry_ns: 0 }
+        Driver { engine, malformed: 0, next_expiry_ns: 0, outputs: Vec::new() }
     }
 
     /// Takes in one event.
@@ -60,16 +64,15 @@ impl Driver {
     }
 
     /// What was found out up to `until_ns`.
-    pub fn poll(&mut self, until_ns: u64) -> Vec<Output> {
+    pub fn poll(&mut self, until_ns: u64) -> Drain<'_, Output> {
         self.engine.expire(ANCHOR.at(until_ns));
-        let mut outputs = Vec::new();
-        self.engine.drain_into(&mut outputs);
-        outputs
+        self.engine.drain_into(&mut self.outputs);
+        self.outputs.drain(..)
     }
 }
 
 /// Runs an engine over a tape; `each` gets what every look finds.
-pub fn straight(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>)) {
+pub fn straight(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Drain<'_, Output>)) {
     let mut next_poll_ns = 0;
     for (at_ns, bytes) in tape.iter() {
         if at_ns >= next_poll_ns {
@@ -87,12 +90,12 @@ pub fn in_parts(driver: &mut Driver, load: &Load) {
     let load = Load { concurrent: 1, ..*load };
     for first in (0..load.connections).step_by(CONNECTIONS_PER_TAPE) {
         let end = load.connections.min(first + CONNECTIONS_PER_TAPE);
-        straight(driver, &load.part(first..end), drop);
+        straight(driver, &load.part(first..end), |outputs| drop(outputs));
     }
 }
 
 /// Runs an engine over a tape that comes out of two rings, through the merger that puts them into one order.
-pub fn merged(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Vec<Output>)) {
+pub fn merged(driver: &mut Driver, tape: &Tape, mut each: impl FnMut(Drain<'_, Output>)) {
     let mut merger = Merger::default();
     let [mut events, mut payloads] = tape.rings();
     for now_ns in looks(tape) {

@@ -1,6 +1,6 @@
 //! Events as they lie in the rings: written once, replayed as often as a bench likes.
 
-use tracer::ring::{Scan, Source};
+use tracer::ring::{Scan, Source, prefetch};
 use tracer_common::{Header, Hook, Kind, Payload, SLICE_BYTES};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -52,9 +52,17 @@ impl Tape {
         self.slots.push(Slot { at_ns, start, end: self.bytes.len(), is_payload });
     }
 
-    /// Puts the events in the order of their time stamps.
+    /// Puts the events in the order of their time stamps, in memory too: a ring is written as time goes on.
     pub fn sort(&mut self) {
         self.slots.sort_by_key(|slot| slot.at_ns);
+        let unordered = std::mem::take(&mut self.bytes);
+        self.bytes.reserve_exact(unordered.len() + self.slots.len() * ALIGNMENT_BYTES);
+        for slot in &mut self.slots {
+            let start = self.bytes.len().next_multiple_of(ALIGNMENT_BYTES);
+            self.bytes.resize(start, 0);
+            self.bytes.extend_from_slice(&unordered[slot.start..slot.end]);
+            *slot = Slot { start, end: self.bytes.len(), ..*slot };
+        }
     }
 
     /// Number of events.
@@ -116,6 +124,11 @@ impl Source for Replay<'_> {
     fn event(&self, place: u64) -> &[u8] {
         let slot = self.slots[place as usize];
         &self.bytes[slot.start..slot.end]
+    }
+
+    fn expect(&self, place: u64) {
+        let slot = self.slots[place as usize];
+        prefetch(&raw const self.bytes[slot.start], (slot.end - slot.start).min(256));
     }
 
     fn release(&mut self, _place: Option<u64>) {}

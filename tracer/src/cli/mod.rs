@@ -11,6 +11,7 @@ mod export;
 mod flight;
 mod logging;
 mod merge;
+mod pause;
 mod play;
 mod priority;
 mod record;

@@ -10,6 +10,7 @@ use signal_hook::flag;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
+use super::pause::PauseTimer;
 use super::priority::Priority;
 use crate::engine::Output;
 use crate::pipeline::{Options, Pipeline, Progress};
@@ -42,12 +43,13 @@ pub(super) struct Until {
 /// Traces into `sink` until the time is up, a signal comes or the sink is done.
 pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> anyhow::Result<()> {
     let mut stop = Stop::new(until.duration)?;
+    let timer = PauseTimer::new()?;
     let mut pipeline = Pipeline::start(options)?;
     let priority = Priority::of_this_thread(pipeline.gauge()?);
     sink.begin(&pipeline)?;
     let mut outputs = Vec::new();
     let mut pause = BUSY;
-    while !sink.is_done() && !stop.within(pause).await {
+    while !sink.is_done() && !stop.within(pause, &timer).await? {
         let progress = pipeline.poll(&mut outputs);
         sink.take(&outputs, &pipeline)?;
         outputs.clear();
@@ -89,17 +91,16 @@ impl Stop {
         }
     }
 
-    /// Waits for `pause`; true when the run is to end.
-    async fn within(&mut self, pause: Duration) -> bool {
-        let wake = Instant::now() + pause;
-        let (wake, last) = match self.at {
-            Some(at) if at <= wake => (at, true),
-            _ => (wake, false),
-        };
+    /// Waits for `pause`, by `timer`; true when the run is to end.
+    async fn within(&mut self, pause: Duration, timer: &PauseTimer) -> anyhow::Result<bool> {
+        let left = self.at.map(|at| at.saturating_duration_since(Instant::now()));
+        let is_last = left.is_some_and(|left| left <= pause);
+        let pause = left.filter(|_| is_last).unwrap_or(pause);
         tokio::select! {
-            () = tokio::time::sleep_until(wake) => last,
-            _ = self.interrupt.recv() => true,
-            _ = self.terminate.recv() => true,
+            biased;
+            _ = self.interrupt.recv() => Ok(true),
+            _ = self.terminate.recv() => Ok(true),
+            waited = timer.wait(pause) => waited.map(|()| is_last),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 mod attach;
 pub mod cgroup;
+mod counters;
+mod figures;
 pub mod health;
 pub mod host;
 pub mod kallsyms;
@@ -11,21 +13,22 @@ pub mod programs;
 mod shielded;
 pub mod tracefs;
 
-use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::panic::resume_unwind;
 use std::thread;
 
-use aya::maps::{Map, MapData, PerCpuArray};
+use aya::maps::Map;
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
-use tracer_common::{Hook, HookCounters, KernelLayout};
+use tracer_common::KernelLayout;
 
 use self::attach::Hooks;
 use self::cgroup::CgroupRoot;
+use self::counters::Counters;
+use self::figures::ProgramFigures;
 use self::health::Health;
 use self::kallsyms::TimerHandlers;
 use self::offsets::Offsets;
-use self::programs::{Group, Groups, PROGRAMS};
+use self::programs::{Group, Groups};
 use self::shielded::Shielded;
 use crate::ports::PortSet;
 use crate::ring::{self, SharedRing};
@@ -66,13 +69,16 @@ pub enum LoadError {
     /// The object or its maps were refused.
     #[error("the kernel refused tracer's maps or programs: {}", chain(.0))]
     Object(#[from] aya::EbpfError),
-    /// A map is not what the program expects.
-    #[error("map {name} is not usable: {source}")]
-    Map {
-        /// Which.
-        name: &'static str,
-        /// Why.
-        source: aya::maps::MapError,
+    /// What the programs count cannot be read.
+    #[error("the memory of the hooks' counters cannot be mapped: {0}")]
+    Counters(rustix::io::Errno),
+    /// The kernel's list of CPUs cannot be read.
+    #[error("cannot learn how many CPUs there are: {file}: {source}")]
+    Cpus {
+        /// Of sysfs.
+        file: &'static str,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A ring cannot be read.
     #[error("ring {name}: {source}")]
@@ -118,8 +124,10 @@ pub struct Loaded {
     pub diagnostics: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     /// What happens where the kernel runs no tracing program.
     shielded: Option<Shielded>,
+    /// What the kernel counts of each program.
+    figures: Vec<ProgramFigures>,
     /// Holds the programs and their links.
-    ebpf: Ebpf,
+    _ebpf: Ebpf,
 }
 
 impl Loaded {
@@ -135,20 +143,11 @@ impl Loaded {
     pub fn missed_runs(&mut self) -> [u64; Group::ALL.len()] {
         let mut missed =
             self.shielded.as_mut().map_or([0; Group::ALL.len()], |shielded| shielded.count());
-        for program in &PROGRAMS {
-            let fd = self.ebpf.program(program.name).and_then(|loaded| loaded.fd().ok());
-            let Some(fd) = fd.map(|fd| fd.as_fd().as_raw_fd()) else { continue };
-            missed[program.group as usize] += recursion_misses(fd);
+        for program in &self.figures {
+            missed[program.group as usize] += program.recursion_misses();
         }
         missed
     }
-}
-
-/// The kernel's count in fdinfo; 0 where it cannot be read.
-fn recursion_misses(fd: std::os::fd::RawFd) -> u64 {
-    let Ok(text) = std::fs::read_to_string(format!("/proc/self/fdinfo/{fd}")) else { return 0 };
-    let count = text.lines().find_map(|line| line.strip_prefix("recursion_misses:"));
-    count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
 }
 
 #[derive(Clone, Copy)]
@@ -157,29 +156,6 @@ struct Layout(KernelLayout);
 // SAFETY: a repr(C) struct of integers without padding between or after them that matters: every byte pattern
 // is valid, and it is only ever copied.
 unsafe impl Pod for Layout {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct CounterSlot(HookCounters);
-// SAFETY: two u64: no padding, every byte pattern is valid.
-unsafe impl Pod for CounterSlot {}
-
-/// The per-CPU counters of the hooks.
-pub struct Counters {
-    map: PerCpuArray<MapData, CounterSlot>,
-}
-
-impl Counters {
-    /// What a hook emitted and lost since the start, over all CPUs. Zeroes where the map cannot be read.
-    #[must_use]
-    pub fn read(&self, hook: Hook) -> HookCounters {
-        let Ok(values) = self.map.get(&(hook as u32), 0) else { return HookCounters::default() };
-        values.iter().fold(HookCounters::default(), |sum, slot| HookCounters {
-            emitted: sum.emitted + slot.0.emitted,
-            lost: sum.lost + slot.0.lost,
-        })
-    }
-}
 
 /// Loads the programs and attaches every one of `wanted` that the kernel allows. Connections that have none of `ports` at
 /// either end are not told of.
@@ -196,12 +172,14 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         (handlers, offsets, btf)
     });
     let (offsets, btf) = (offsets?, btf?);
+    let cpus = possible_cpus()?;
     let layout = Layout(layout(&offsets, handlers.as_ref().ok()));
     let mut ebpf = EbpfLoader::new()
         .btf(Some(&btf))
         .override_global("LAYOUT", &layout, true)
         .override_global("PORTS_ARE_CHOSEN", &u8::from(!ports.is_all()), true)
         .override_global("WATCHED_PORTS", &ports.words()[..], true)
+        .map_max_entries("COUNTERS", cpus)
         .map_max_entries("EVENTS", ring_bytes(sizes.events_kib))
         .map_max_entries("PAYLOADS", ring_bytes(sizes.payloads_kib))
         .load(OBJECT)?;
@@ -217,13 +195,20 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
     Ok(Loaded {
         events: ring(&mut ebpf, "EVENTS", sizes.events_kib)?,
         payloads: ring(&mut ebpf, "PAYLOADS", sizes.payloads_kib)?,
-        counters: counters(&mut ebpf)?,
+        counters: counters(&mut ebpf, cpus)?,
         health,
         cgroup: cgroup.ok(),
         diagnostics,
         shielded,
-        ebpf,
+        figures: ProgramFigures::of_all(&ebpf),
+        _ebpf: ebpf,
     })
+}
+
+/// CPU numbers are below this one.
+fn possible_cpus() -> Result<u32, LoadError> {
+    let cpus = aya::util::nr_cpus().map_err(|(file, source)| LoadError::Cpus { file, source })?;
+    Ok(u32::try_from(cpus).unwrap_or(u32::MAX))
 }
 
 fn check_privileges() -> Result<(), LoadError> {
@@ -257,11 +242,10 @@ fn ring(ebpf: &mut Ebpf, name: &'static str, kib: u32) -> Result<SharedRing, Loa
         .map_err(|source| LoadError::Ring { name, source })
 }
 
-fn counters(ebpf: &mut Ebpf) -> Result<Counters, LoadError> {
+fn counters(ebpf: &mut Ebpf, cpus: u32) -> Result<Counters, LoadError> {
     let name = "COUNTERS";
-    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
-    let map = PerCpuArray::try_from(map).map_err(|source| LoadError::Map { name, source })?;
-    Ok(Counters { map })
+    let Some(Map::Array(map)) = ebpf.take_map(name) else { return Err(LoadError::NoMap(name)) };
+    Counters::new(&map, cpus).map_err(LoadError::Counters)
 }
 
 fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {

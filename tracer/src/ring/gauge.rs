@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::shared::{MapError, Mapping, SharedRing};
+use super::shared::{MapError, SharedRing};
+use crate::mapping::Mapping;
 
 /// How full a ring is, as a part of its size.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]

@@ -10,6 +10,8 @@ use crate::decode::peek_at_ns;
 pub const SETTLE_NS: u64 = 200_000;
 /// Events of one ring that one look goes through at most: what is done with is released after each look.
 const MOST_EVENTS: usize = 32_768;
+/// So many events ahead one is asked for: taking in those before it lasts longer than to fetch it.
+const EXPECTED_EVENTS: usize = 4;
 
 #[derive(Clone, Copy)]
 struct Slot {
@@ -51,11 +53,13 @@ impl Merger {
         // Stable and fast on runs: each ring is nearly in order already.
         self.slots.sort_by_key(|slot| slot.at_ns);
         let ready = self.slots.partition_point(|slot| slot.at_ns <= taken.reached_ns);
-        for slot in self.slots.drain(..ready) {
-            if let Some(source) = sources.get(slot.source) {
-                each(source.event(slot.place));
+        for (index, slot) in self.slots[..ready].iter().enumerate() {
+            if let Some(ahead) = self.slots.get(index + EXPECTED_EVENTS) {
+                sources[ahead.source].expect(ahead.place);
             }
+            each(sources[slot.source].event(slot.place));
         }
+        self.slots.drain(..ready);
         self.release(sources);
         taken
     }

@@ -6,10 +6,12 @@
 
 mod gauge;
 mod merger;
+mod prefetch;
 mod shared;
 
 pub use gauge::{Fill, Gauge};
 pub use merger::{Merger, SETTLE_NS, Taken};
+pub use prefetch::prefetch;
 pub use shared::{MapError, SharedRing};
 
 /// How far a scan came.
@@ -31,6 +33,11 @@ pub trait Source {
 
     /// The event at a place that a scan told of and that is not released; empty for any other place.
     fn event(&self, place: u64) -> &[u8];
+
+    /// The event at such a place will be asked for soon.
+    fn expect(&self, place: u64) {
+        _ = place;
+    }
 
     /// Events before `place` are done with; without a place, all that were scanned.
     fn release(&mut self, place: Option<u64>);

@@ -3,15 +3,16 @@
 //! aya's reader hands out one event at a time and tells the kernel after each, which costs both sides a cache miss:
 //! every reserve reads that position. Here the position moves once a look, and events are read where they are.
 
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::ptr::NonNull;
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use aya::maps::MapData;
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::ProtFlags;
 use thiserror::Error;
+use tracer_common::State;
 
-use super::{Scan, Source};
+use super::{Scan, Source, prefetch};
+use crate::mapping::Mapping;
 
 /// BPF_RINGBUF_BUSY_BIT: reserved, not submitted yet.
 const BUSY: u32 = 1 << 31;
@@ -19,6 +20,9 @@ const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 /// BPF_RINGBUF_HDR_SZ
 const HEADER_BYTES: usize = 8;
+
+/// How much of an event is asked for ahead: a state change is the longest that is not payload.
+const EXPECTED_BYTES: usize = HEADER_BYTES + size_of::<State>();
 
 /// Why a ring cannot be read.
 #[derive(Debug, Error)]
@@ -34,41 +38,6 @@ pub enum MapError {
     /// The size is none that a ring can have.
     #[error("a ring of {0} bytes: its size must be a power of two and whole pages")]
     Size(usize),
-}
-
-/// A mapping, undone when dropped.
-pub(super) struct Mapping {
-    start: NonNull<u8>,
-    bytes: usize,
-}
-
-impl Mapping {
-    fn new(
-        ring: BorrowedFd<'_>,
-        offset: usize,
-        bytes: usize,
-        protection: ProtFlags,
-    ) -> Result<Mapping, rustix::io::Errno> {
-        // SAFETY: a new mapping at a place of the kernel's choice: no memory of this program is touched.
-        let start = unsafe {
-            mmap(std::ptr::null_mut(), bytes, protection, MapFlags::SHARED, ring, offset as u64)?
-        };
-        NonNull::new(start.cast())
-            .map(|start| Mapping { start, bytes })
-            .ok_or(rustix::io::Errno::NOMEM)
-    }
-
-    pub fn start(&self) -> NonNull<u8> {
-        self.start
-    }
-}
-
-impl Drop for Mapping {
-    fn drop(&mut self) {
-        // SAFETY: made by `mmap` with these figures, and nothing borrowed from it outlives it.
-        // A failure leaves address space behind, no more.
-        _ = unsafe { munmap(self.start.as_ptr().cast(), self.bytes) };
-    }
 }
 
 /// A ring in memory shared with the kernel.
@@ -111,13 +80,13 @@ impl SharedRing {
 
     fn consumed(&self) -> &AtomicU64 {
         // SAFETY: the first eight bytes of a mapped page, changed by this side only.
-        unsafe { self.consumer.start.cast().as_ref() }
+        unsafe { self.consumer.start().cast().as_ref() }
     }
 
     /// How far the kernel has written. It stores with release after the record's header (`__bpf_ringbuf_reserve`).
     fn written(&self) -> u64 {
         // SAFETY: the first eight bytes of a mapped page.
-        let position: &AtomicU64 = unsafe { self.producer.start.cast().as_ref() };
+        let position: &AtomicU64 = unsafe { self.producer.start().cast().as_ref() };
         position.load(Ordering::Acquire)
     }
 
@@ -130,7 +99,7 @@ impl SharedRing {
         let offset = self.page_bytes + self.offset(position);
         // SAFETY: within the data pages, and records begin at multiples of eight. The kernel ends a record with a
         // fully ordered exchange: with acquire here its bytes are seen.
-        let header: &AtomicU32 = unsafe { self.producer.start.add(offset).cast().as_ref() };
+        let header: &AtomicU32 = unsafe { self.producer.start().add(offset).cast().as_ref() };
         header.load(Ordering::Acquire)
     }
 
@@ -140,7 +109,7 @@ impl SharedRing {
         let offset = self.page_bytes + self.offset(position) + HEADER_BYTES;
         // SAFETY: at most a ring's length from a place within the first copy of the data, so within the second.
         // The kernel does not write to a submitted record before it is released, which takes this borrow's end.
-        unsafe { std::slice::from_raw_parts(self.producer.start.add(offset).as_ptr(), length) }
+        unsafe { std::slice::from_raw_parts(self.producer.start().add(offset).as_ptr(), length) }
     }
 
     /// How many bytes of records it holds.
@@ -197,6 +166,11 @@ impl Source for SharedRing {
             return &[];
         }
         self.record(place, self.header(place))
+    }
+
+    fn expect(&self, place: u64) {
+        let offset = self.page_bytes + self.offset(place);
+        prefetch(self.producer.start().as_ptr().wrapping_add(offset), EXPECTED_BYTES);
     }
 
     fn release(&mut self, place: Option<u64>) {

@@ -1,8 +1,9 @@
 //! From a ring's bytes to records: decode, tracker, HTTP, and all of it together.
 
 use std::hint::black_box;
+use std::vec::Drain;
 
-use tracer::conn::{Limits, Tracker};
+use tracer::conn::{Change, Limits, Tracker};
 use tracer::decode::decode;
 use tracer::engine::TellChanged;
 use tracer::event::Event;
@@ -42,12 +43,20 @@ pub const TRACK: Workload = Workload {
     prepare: tracking,
 };
 
-pub const STATES: Workload = Workload {
-    name: "states",
-    about: "whole lives of connections that carry nothing, from bytes to records",
+pub const TRANSITIONS: Workload = Workload {
+    name: "transitions",
+    about: "state changes and nothing else (`--hooks state`), from bytes to changes",
     small: 500,
     large: 20_000,
-    prepare: |connections| engine(Load::states(connections), straight),
+    prepare: transitions,
+};
+
+pub const STATES: Workload = Workload {
+    name: "states",
+    about: "whole lives of connections that carry nothing, from two rings to records",
+    small: 500,
+    large: 20_000,
+    prepare: |connections| engine(Load::states(connections), merged),
 };
 
 pub const CHURN: Workload = Workload {
@@ -73,7 +82,7 @@ pub const MERGED_KEEP_ALIVE: Workload = Workload {
     ..KEEP_ALIVE
 };
 
-type Outputs<'a> = &'a mut dyn FnMut(Vec<tracer::engine::Output>);
+type Outputs<'a> = &'a mut dyn FnMut(Drain<'_, tracer::engine::Output>);
 type Drive = fn(&mut Driver, &Tape, Outputs<'_>);
 
 fn straight(driver: &mut Driver, tape: &Tape, each: Outputs<'_>) {
@@ -103,7 +112,9 @@ fn engine(load: Load, drive: Drive) -> Prepared {
         ready: Box::new(move || {
             let mut driver = Driver::new(TellChanged::Never);
             Box::new(move || {
-                drive(&mut driver, tape, &mut |outputs| drop(black_box(outputs)));
+                drive(&mut driver, tape, &mut |outputs| {
+                    outputs.for_each(|output| drop(black_box(output)))
+                });
                 Box::new(driver)
             })
         }),
@@ -132,48 +143,93 @@ fn decoding(load: &Load, wanted: impl Fn(u8) -> bool) -> Prepared {
     }
 }
 
+/// How often what is due is settled, events.
+const EVENTS_PER_LOOK: usize = 64;
+
 fn tracking(connections: usize) -> Prepared {
-    /// How often what is due is settled, events.
-    const EVENTS_PER_LOOK: usize = 64;
     let load = Load::states(connections);
     let tape: &'static Tape = Box::leak(Box::new(load.tape()));
     let events: Vec<Event<'static>> =
         tape.iter().filter_map(|(_, bytes)| decode(bytes, ANCHOR).ok()).collect();
     assert_eq!(events.len(), tape.len(), "events that could not be decoded");
     let events: &'static [Event<'static>] = events.leak();
-    let last = events.last().map_or_else(Default::default, |event| event.at);
-    let track = move |tracker: &mut Tracker| {
-        let mut changes = Vec::new();
-        let mut found = 0;
-        for look in events.chunks(EVENTS_PER_LOOK) {
-            tracker.expire(look[0].at);
-            for event in look {
-                tracker.apply(event);
-            }
-            tracker.drain_into(&mut changes);
-            found += black_box(&mut changes).drain(..).count();
-        }
-        tracker.expire(last.plus_ns(1_000_000_000));
-        tracker.drain_into(&mut changes);
-        found + changes.len()
+    let work = Tracking {
+        sees_segments: true,
+        last_ns: tape.last_ns(),
+        events,
+        event: |event| Some(*event),
     };
-    let mut tracker = fresh_tracker();
-    assert!(track(&mut tracker) > load.told_transitions(), "changes are missing");
-    assert!(tracker.is_empty(), "ends still tracked");
-    Prepared {
-        amounts: vec![(connections, "connection"), (load.told_transitions(), "transition")],
-        ready: Box::new(move || {
-            let mut tracker = fresh_tracker();
-            Box::new(move || {
-                black_box(track(&mut tracker));
-                Box::new(tracker)
-            })
-        }),
-    }
+    work.prepare(connections, load.told_transitions())
 }
 
-fn fresh_tracker() -> Tracker {
-    let mut tracker = Tracker::new(Limits::default(), true);
-    tracker.merge_snapshot(Vec::new(), Timestamp(0));
-    tracker
+fn transitions(connections: usize) -> Prepared {
+    let tape: &'static Tape = Box::leak(Box::new(Load::states(connections).tape()));
+    let all = tape.iter().map(|(_, bytes)| bytes);
+    let states: Vec<&[u8]> = all.filter(|bytes| bytes[KIND_OFFSET] == Kind::State as u8).collect();
+    let told = states.len();
+    let work = Tracking {
+        sees_segments: false,
+        last_ns: tape.last_ns(),
+        events: states.leak(),
+        event: |bytes| decode(bytes, ANCHOR).ok(),
+    };
+    work.prepare(connections, told)
+}
+
+/// The tracker at work on events, or on what they are decoded from.
+#[derive(Clone, Copy)]
+struct Tracking<T: 'static> {
+    sees_segments: bool,
+    /// CLOCK_MONOTONIC nanoseconds of the last event.
+    last_ns: u64,
+    events: &'static [T],
+    event: fn(&'static T) -> Option<Event<'static>>,
+}
+
+impl<T: Copy> Tracking<T> {
+    fn prepare(self, connections: usize, transitions: usize) -> Prepared {
+        let mut tracker = self.fresh_tracker();
+        assert_eq!(self.run(&mut tracker), transitions, "transitions told");
+        assert!(tracker.is_empty(), "ends still tracked");
+        Prepared {
+            amounts: vec![(connections, "connection"), (transitions, "transition")],
+            ready: Box::new(move || {
+                let mut tracker = self.fresh_tracker();
+                Box::new(move || {
+                    black_box(self.run(&mut tracker));
+                    Box::new(tracker)
+                })
+            }),
+        }
+    }
+
+    fn fresh_tracker(&self) -> Tracker {
+        let mut tracker = Tracker::new(Limits::default(), self.sees_segments);
+        tracker.merge_snapshot(Vec::new(), Timestamp(0));
+        tracker
+    }
+
+    /// Goes through all events; returns the number of transitions told.
+    fn run(&self, tracker: &mut Tracker) -> usize {
+        let mut changes = Vec::new();
+        let mut found = 0;
+        let mut take = |tracker: &mut Tracker| {
+            tracker.swap_changes(&mut changes);
+            let told = black_box(&mut changes).drain(..);
+            found += told.filter(|change| matches!(change, Change::Transition(..))).count();
+        };
+        for look in self.events.chunks(EVENTS_PER_LOOK) {
+            let mut due = true;
+            for event in look.iter().filter_map(self.event) {
+                if std::mem::take(&mut due) {
+                    tracker.expire(event.at);
+                }
+                tracker.apply(&event);
+            }
+            take(tracker);
+        }
+        tracker.expire(ANCHOR.at(self.last_ns).plus_ns(1_000_000_000));
+        take(tracker);
+        found
+    }
 }

@@ -66,7 +66,7 @@ fn records(connections: usize) -> &'static [Record] {
     let mut records = Vec::new();
     let tape = Load::churn(connections).tape();
     drive::straight(&mut Driver::new(TellChanged::Never), &tape, |outputs| {
-        records.extend(outputs.into_iter().filter_map(|output| match output {
+        records.extend(outputs.filter_map(|output| match output {
             Output::Record(record) => Some(record),
             Output::Changed(_) | Output::Lasting(_) => None,
         }));

@@ -52,10 +52,11 @@ impl fmt::Display for Workload {
 }
 
 /// All of them, along the path of an event.
-pub const ALL: [Workload; 13] = [
+pub const ALL: [Workload; 14] = [
     core::DECODE_STATES,
     core::DECODE_PAYLOADS,
     core::TRACK,
+    core::TRANSITIONS,
     core::STATES,
     core::CHURN,
     core::KEEP_ALIVE,

@@ -63,7 +63,7 @@ fn changes() -> (Vec<Update>, Timestamp) {
     let load = Load { until: Until::TimeWait, ..Load::churn(CHANGES / 24) };
     let tape = load.tape();
     drive::straight(&mut Driver::new(TellChanged::Together), &tape, |outputs| {
-        updates.extend(outputs.into_iter().filter_map(|output| match output {
+        updates.extend(outputs.filter_map(|output| match output {
             Output::Record(record) => Some(Update::Record(record)),
             Output::Changed(connection) => Some(Update::Connection(connection)),
             Output::Lasting(_) => None,
