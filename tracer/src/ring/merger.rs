@@ -100,6 +100,8 @@ impl Merger {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
+
     use super::*;
 
     /// A ring whose places are the numbers of its events.
@@ -110,6 +112,8 @@ mod tests {
         released: usize,
         /// The place of an event that is not submitted yet.
         busy: Option<usize>,
+        /// Places that were asked for ahead.
+        expected: RefCell<Vec<u64>>,
     }
 
     impl List {
@@ -146,6 +150,10 @@ mod tests {
         fn event(&self, place: u64) -> &[u8] {
             assert!((self.released..self.scanned).contains(&(place as usize)));
             &self.events[place as usize]
+        }
+
+        fn expect(&self, place: u64) {
+            self.expected.borrow_mut().push(place);
         }
 
         fn release(&mut self, place: Option<u64>) {
@@ -213,6 +221,18 @@ mod tests {
         list.busy = None;
         assert_eq!(look(&mut list), Taken { reached_ns: at(500), more: false });
         assert_eq!(tags, b"abc");
+    }
+
+    #[test]
+    fn events_are_asked_for_ahead_in_the_order_in_which_they_are_taken() {
+        let mut list = List::of(&[(1, 0), (2, 1), (4, 3), (3, 2), (5, 4), (7, 6), (6, 5)]);
+        let tags = taken(&mut Merger::default(), &mut [&mut list], 100);
+        assert_eq!(tags, [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(
+            *list.expected.borrow(),
+            [4, 6, 5],
+            "places of what comes fifth, sixth, seventh"
+        );
     }
 
     #[test]

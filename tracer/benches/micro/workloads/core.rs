@@ -157,7 +157,7 @@ fn tracking(connections: usize) -> Prepared {
         sees_segments: true,
         last_ns: tape.last_ns(),
         events,
-        event: |event| Some(*event),
+        with: |event, each| each(event),
     };
     work.prepare(connections, load.told_transitions())
 }
@@ -171,7 +171,7 @@ fn transitions(connections: usize) -> Prepared {
         sees_segments: false,
         last_ns: tape.last_ns(),
         events: states.leak(),
-        event: |bytes| decode(bytes, ANCHOR).ok(),
+        with: |bytes, each| _ = decode(bytes, ANCHOR).map(|event| each(&event)),
     };
     work.prepare(connections, told)
 }
@@ -183,7 +183,7 @@ struct Tracking<T: 'static> {
     /// CLOCK_MONOTONIC nanoseconds of the last event.
     last_ns: u64,
     events: &'static [T],
-    event: fn(&'static T) -> Option<Event<'static>>,
+    with: fn(&'static T, &mut dyn FnMut(&Event<'static>)),
 }
 
 impl<T: Copy> Tracking<T> {
@@ -220,11 +220,13 @@ impl<T: Copy> Tracking<T> {
         };
         for look in self.events.chunks(EVENTS_PER_LOOK) {
             let mut due = true;
-            for event in look.iter().filter_map(self.event) {
-                if std::mem::take(&mut due) {
-                    tracker.expire(event.at);
-                }
-                tracker.apply(&event);
+            for event in look {
+                (self.with)(event, &mut |event| {
+                    if std::mem::take(&mut due) {
+                        tracker.expire(event.at);
+                    }
+                    tracker.apply(event);
+                });
             }
             take(tracker);
         }
