@@ -25,6 +25,7 @@ pub mod record;
 pub mod recording;
 pub mod ring;
 pub mod sanitize;
+mod scheduling;
 pub mod tcp;
 pub mod time;
 pub mod tui;

@@ -14,11 +14,11 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use nix::libc;
 use nix::sys::signal::SigSet;
 use nix::unistd::{Pid, gettid};
 
 use crate::ring::{Fill, Gauge};
+use crate::scheduling;
 
 /// The nice value of a thread that others wait for.
 const BEFORE_OTHERS: i32 = -10;
@@ -148,23 +148,10 @@ pub(super) fn stand_back() {
 }
 
 fn stand(thread: Pid, standing: Standing) -> io::Result<()> {
-    let nice = match standing {
-        Standing::Behind => return schedule(thread, libc::SCHED_IDLE),
-        Standing::Among => 0,
-        Standing::First => BEFORE_OTHERS,
-    };
-    schedule(thread, libc::SCHED_OTHER)?;
-    // A nice value is a thread's own on Linux.
-    let id = rustix::process::Pid::from_raw(thread.as_raw());
-    Ok(rustix::process::setpriority_process(id, nice)?)
-}
-
-fn schedule(thread: Pid, policy: libc::c_int) -> io::Result<()> {
-    let parameters = libc::sched_param { sched_priority: 0 };
-    // SAFETY: the parameters live through the call, which touches no other memory of this program.
-    match unsafe { libc::sched_setscheduler(thread.as_raw(), policy, &raw const parameters) } {
-        0 => Ok(()),
-        _ => Err(io::Error::last_os_error()),
+    match standing {
+        Standing::Behind => scheduling::idle(thread),
+        Standing::Among => scheduling::ordinary(thread, 0),
+        Standing::First => scheduling::ordinary(thread, BEFORE_OTHERS),
     }
 }
 

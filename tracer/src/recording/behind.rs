@@ -5,6 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use super::Sink;
+use crate::scheduling::be_ordinary;
 
 /// Blocks that may wait for the disk: minutes at full load. Beyond that the writer waits too.
 const WAITING_BLOCKS: usize = 1024;
@@ -30,7 +31,11 @@ impl<S: Sink + Send + 'static> Behind<S> {
     /// Takes over an empty sink.
     pub fn new(sink: S) -> Behind<S> {
         let (blocks, waiting) = sync_channel(WAITING_BLOCKS);
-        let thread = thread::spawn(move || write_all(sink, &waiting));
+        let thread = thread::spawn(move || {
+            // In what others leave it might not get to write, and before others it has nothing to do.
+            be_ordinary();
+            write_all(sink, &waiting)
+        });
         Behind { blocks: Some(blocks), thread: Some(thread), whole_bytes: None }
     }
 

@@ -176,6 +176,8 @@ fn transitions(connections: usize) -> Prepared {
     work.prepare(connections, told)
 }
 
+type Each<'a> = &'a mut dyn FnMut(&Event<'static>);
+
 /// The tracker at work on events, or on what they are decoded from.
 #[derive(Clone, Copy)]
 struct Tracking<T: 'static> {
@@ -183,7 +185,7 @@ struct Tracking<T: 'static> {
     /// CLOCK_MONOTONIC nanoseconds of the last event.
     last_ns: u64,
     events: &'static [T],
-    with: fn(&'static T, &mut dyn FnMut(&Event<'static>)),
+    with: fn(&'static T, Each<'_>),
 }
 
 impl<T: Copy> Tracking<T> {

@@ -1,6 +1,7 @@
 //! What may stand where the cursor is in the filter line: keys, their known values, and values that connections in the
 //! table have.
 
+use std::cmp::Reverse;
 use std::net::IpAddr;
 
 use rustc_hash::FxHashMap;
@@ -37,9 +38,13 @@ fn values(key: &str, begun: &str, table: &Table) -> Vec<String> {
     };
     let listed = known.values.iter().map(|value| (*value).to_owned());
     let mut offers: Vec<String> = listed.filter(|value| fits(value)).collect();
-    // Text is made of as few as that takes.
-    let seen = seen(known.key, table).into_iter().map(|value| value.text());
-    offers.extend(seen.filter(|value| fits(value)).take(MAX_OFFERS));
+    let room = offers.len() + MAX_OFFERS;
+    let mut counted = counted(known.key, table);
+    each_by_frequency(&mut counted, |value| {
+        // Text is made of as few as that takes.
+        offers.extend(Some(value.text()).filter(|value| fits(value)));
+        offers.len() < room
+    });
     offers.into_iter().map(|value| format!("{key}:{value}")).collect()
 }
 
@@ -61,16 +66,37 @@ impl Value<'_> {
     }
 }
 
-/// The values of `key` in the table, the most frequent first.
-fn seen<'a>(key: &str, table: &'a Table) -> Vec<Value<'a>> {
+/// The values of `key` in the table, and how often each is there.
+fn counted<'a>(key: &str, table: &'a Table) -> Vec<(Value<'a>, u32)> {
     let mut counts: FxHashMap<Value<'_>, u32> = FxHashMap::default();
     let rows = table.shown().iter().filter_map(|id| table.row(*id));
     for value in rows.flat_map(|row| of_row(key, row)) {
         *counts.entry(value).or_default() += 1;
     }
-    let mut values: Vec<(Value<'_>, u32)> = counts.into_iter().collect();
-    values.sort_unstable_by_key(|(value, count)| (std::cmp::Reverse(*count), *value));
-    values.into_iter().map(|(value, _)| value).collect()
+    counts.into_iter().collect()
+}
+
+/// Hands out values, the most frequent first, until `each` wants no more. No more of them are sorted than that takes: there
+/// may be as many as rows, and a person has pressed a key.
+fn each_by_frequency<'a>(
+    mut values: &mut [(Value<'a>, u32)],
+    mut each: impl FnMut(Value<'a>) -> bool,
+) {
+    let by_frequency = |(value, count): &(Value<'a>, u32)| (Reverse(*count), *value);
+    let mut sorted = 2 * MAX_OFFERS;
+    while !values.is_empty() {
+        if sorted < values.len() {
+            values.select_nth_unstable_by_key(sorted, by_frequency);
+        }
+        let at = sorted.min(values.len());
+        let (first, rest) = std::mem::take(&mut values).split_at_mut(at);
+        first.sort_unstable_by_key(by_frequency);
+        if !first.iter().all(|(value, _)| each(*value)) {
+            return;
+        }
+        values = rest;
+        sorted *= 8;
+    }
 }
 
 fn of_row<'a>(key: &str, row: &'a Row) -> SmallVec<[Value<'a>; RECENT_EXCHANGES]> {
@@ -132,6 +158,25 @@ mod tests {
         let names = offered("comm:");
         assert!(names.iter().any(|name| name == "comm:nginx"), "{names:?}");
         assert_eq!(offered("nokey:"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn values_come_by_how_often_they_are_there_however_many_there_are() {
+        // Ten values for each count, the smaller ones more often.
+        let mut values: Vec<(Value<'_>, u32)> = (0..5_000)
+            .map(|n| (Value::Number(n * 17 % 5_000), 1_000 - n * 17 % 5_000 / 10))
+            .collect();
+        let mut told = Vec::new();
+        each_by_frequency(&mut values, |value| {
+            told.push(value);
+            told.len() < 3_000
+        });
+        assert!(told.iter().copied().eq((0..3_000).map(Value::Number)));
+        each_by_frequency(&mut values, |value| {
+            told.push(value);
+            true
+        });
+        assert_eq!(told.len(), 8_000, "all, where all are wanted");
     }
 
     #[test]
