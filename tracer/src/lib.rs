@@ -21,6 +21,7 @@ pub mod pipeline;
 pub mod plain;
 pub mod playback;
 pub mod ports;
+pub mod prefetch;
 pub mod record;
 pub mod recording;
 pub mod ring;

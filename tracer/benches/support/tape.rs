@@ -1,6 +1,7 @@
 //! Events as they lie in the rings: written once, replayed as often as a bench likes.
 
-use tracer::ring::{Scan, Source, prefetch};
+use tracer::prefetch::prefetch;
+use tracer::ring::{Scan, Source};
 use tracer_common::{Header, Hook, Kind, Payload, SLICE_BYTES};
 use zerocopy::{Immutable, IntoBytes};
 

@@ -6,12 +6,10 @@
 
 mod gauge;
 mod merger;
-mod prefetch;
 mod shared;
 
 pub use gauge::{Fill, Gauge};
 pub use merger::{Merger, SETTLE_NS, Taken};
-pub use prefetch::prefetch;
 pub use shared::{MapError, SharedRing};
 
 /// How far a scan came.

@@ -11,8 +11,9 @@ use rustix::mm::ProtFlags;
 use thiserror::Error;
 use tracer_common::State;
 
-use super::{Scan, Source, prefetch};
+use super::{Scan, Source};
 use crate::mapping::Mapping;
+use crate::prefetch::prefetch;
 
 /// BPF_RINGBUF_BUSY_BIT: reserved, not submitted yet.
 const BUSY: u32 = 1 << 31;

@@ -69,8 +69,7 @@ impl Value<'_> {
 /// The values of `key` in the table, and how often each is there.
 fn counted<'a>(key: &str, table: &'a Table) -> Vec<(Value<'a>, u32)> {
     let mut counts: FxHashMap<Value<'_>, u32> = FxHashMap::default();
-    let rows = table.shown().iter().filter_map(|id| table.row(*id));
-    for value in rows.flat_map(|row| of_row(key, row)) {
+    for value in table.shown_rows().flat_map(|row| of_row(key, row)) {
         *counts.entry(value).or_default() += 1;
     }
     counts.into_iter().collect()

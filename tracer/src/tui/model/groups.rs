@@ -168,7 +168,7 @@ impl Groups {
     }
 
     fn count(&mut self, table: &Table, now: Timestamp) {
-        let rows = || table.shown().iter().filter_map(|id| table.row(*id));
+        let rows = || table.shown_rows();
         let services =
             if self.by == GroupBy::Port { services(rows()) } else { FxHashSet::default() };
         let mut counts: FxHashMap<Key<'_>, Count> = FxHashMap::default();

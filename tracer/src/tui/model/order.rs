@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::row::Row;
+use super::table::ahead;
 use crate::record::{ConnId, SocketAddress};
 use crate::tcp::TcpState;
 
@@ -171,9 +172,9 @@ impl<'a> Texts<'a> {
 /// The shown rows with what they sort by, into `keyed`.
 fn key_all(rows: &FxHashMap<ConnId, Row>, column: Column, keyed: &mut Vec<(Key, ConnId)>) {
     let mut texts = Texts::default();
-    let shown = rows.iter().filter(|(_, row)| row.shown);
+    let shown = ahead(rows.values().filter(|row| row.shown));
     keyed.clear();
-    keyed.extend(shown.map(|(id, row)| (sort_key(column, row, &mut texts), *id)));
+    keyed.extend(shown.map(|row| (sort_key(column, row, &mut texts), row.connection().id)));
     let ranks = texts.ranks();
     for (key, _) in keyed {
         match column {

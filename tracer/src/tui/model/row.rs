@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::passed::{Kept, Passed};
 use super::table::FADE_NS;
+use crate::prefetch::prefetch;
 use crate::record::{
     ClosedBy, Connection, Exchange, Headers, Outcome, Segment, StateEntry, Transition,
 };
@@ -63,6 +64,11 @@ impl Row {
     #[must_use]
     pub fn shared(&self) -> Arc<Connection> {
         Arc::clone(&self.connection)
+    }
+
+    /// The connection will be looked at soon.
+    pub(super) fn expect(&self) {
+        prefetch(Arc::as_ptr(&self.connection).cast(), size_of::<Connection>());
     }
 
     /// Takes a newer snapshot; changes that the snapshot already tells are forgotten. After the final

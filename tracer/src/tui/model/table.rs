@@ -79,6 +79,11 @@ impl Table {
         self.order.ids()
     }
 
+    /// The shown rows, as of the last `settle`, in no order.
+    pub(super) fn shown_rows(&self) -> impl Iterator<Item = &Row> {
+        ahead(self.rows.values().filter(|row| row.shown))
+    }
+
     /// How many connections are in each state.
     #[must_use]
     pub fn lanes(&self) -> &Lanes {
@@ -280,6 +285,18 @@ impl Table {
         let row = self.rows.get(&id).filter(|row| row.shown)?;
         self.order.position(&self.rows, row, sort)
     }
+}
+
+/// Goes through many rows. Their connections lie anywhere in memory: each is asked for some rows before its turn.
+pub(super) fn ahead<'a>(rows: impl Iterator<Item = &'a Row>) -> impl Iterator<Item = &'a Row> {
+    const AHEAD: usize = 8;
+    let rows: Vec<&Row> = rows.collect();
+    (0..rows.len()).map(move |index| {
+        if let Some(later) = rows.get(index + AHEAD) {
+            later.expect();
+        }
+        rows[index]
+    })
 }
 
 /// The lane a row counts in: none once it has ended.

@@ -3,8 +3,8 @@
 /// Bytes that a processor fetches at once.
 const LINE_BYTES: usize = 64;
 
-/// Asks for the cache lines of `length` bytes from `start` on, which will be read soon: an event lies where another CPU wrote
-/// it, and to wait for that is a quarter of what it costs to take in.
+/// Asks for the cache lines of `length` bytes from `start` on, which will be read soon: to wait for memory may cost more than
+/// what is done with it.
 #[inline]
 pub fn prefetch(start: *const u8, length: usize) {
     let into_line = start.addr() % LINE_BYTES;
