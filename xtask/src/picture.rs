@@ -1,7 +1,6 @@
 //! `cargo xtask picture`: the animation that the README opens with, made from a real run of `tracer demo`.
 
 use std::{
-    env,
     fs::{self, OpenOptions},
     path::{self, Path, PathBuf},
     process::ExitCode,
@@ -18,7 +17,7 @@ use nix::{
 
 use self::{film::Film, pty::Terminal, stage::Stage};
 use crate::{
-    project::{Project, is_root},
+    project::{Project, is_root, own_program},
     run, setup,
     shell::{self, say},
 };
@@ -79,7 +78,7 @@ pub fn main(options: Options) -> Result<ExitCode> {
         let opened = OpenOptions::new().create(true).append(true).open(file);
         opened.with_context(|| format!("opening {}", file.display()))?;
     }
-    let own = env::current_exe().context("finding this program's own path")?;
+    let own = own_program()?;
     let mut command = run::as_root(&project, &own)?;
     command.arg("picture").arg("--program").arg(program).arg("--output").arg(output);
     if let Some(still) = still {

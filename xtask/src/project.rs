@@ -1,8 +1,10 @@
 //! Where this project's files are, and how to call cargo on them.
 
 use std::{
-    env, fs,
-    os::unix::fs::MetadataExt as _,
+    env,
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -20,13 +22,28 @@ pub struct Project {
     pub target: PathBuf,
 }
 
+/// The file of this program. cargo may have built it anew since it was started: the kernel then says of the old one that it is
+/// deleted, and the new one lies in its place.
+pub fn own_program() -> Result<PathBuf> {
+    let program = env::current_exe().context("finding this program's own path")?;
+    Ok(without_deletion(program))
+}
+
+/// The path without what `d_path` appends for a file that has no name any more.
+fn without_deletion(program: PathBuf) -> PathBuf {
+    match program.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) => PathBuf::from(OsStr::from_bytes(path)),
+        None => program,
+    }
+}
+
 impl Project {
     pub fn find() -> Result<Self> {
         // The running value first: the checkout may have moved since this program was compiled.
         let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let root = manifest_dir.parent().context("xtask lies outside its workspace")?.to_owned();
-        let program = env::current_exe().context("finding this program's own path")?;
+        let program = own_program()?;
         let target = toolchain::target_dir(&program, &root);
         Ok(Self { root, target })
     }
@@ -86,4 +103,16 @@ fn cargo() -> PathBuf {
 /// Whether this process is root: a process's own /proc directory belongs to its effective user.
 pub fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_was_built_anew_is_found_in_its_place() {
+        let there = PathBuf::from("/a b/xtask");
+        assert_eq!(without_deletion("/a b/xtask (deleted)".into()), there);
+        assert_eq!(without_deletion(there.clone()), there);
+    }
 }

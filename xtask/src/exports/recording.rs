@@ -1,7 +1,6 @@
 //! The recording that is exported: a new one, or one that is given.
 
 use std::{
-    env,
     fs::{self, OpenOptions},
     path::Path,
 };
@@ -10,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::{place::Place, write};
 use crate::{
+    project::own_program,
     run,
     shell::{capture, say},
 };
@@ -21,7 +21,7 @@ pub fn make(place: &Place, program: &Path) -> Result<String> {
     // Made now, it stays this user's; root then only writes into it.
     let opened = OpenOptions::new().create(true).append(true).open(&file);
     opened.with_context(|| format!("opening {}", file.display()))?;
-    let own = env::current_exe().context("finding this program's own path")?;
+    let own = own_program()?;
     let mut command = run::as_root(place.project, &own)?;
     command.arg("exports").arg("--record-to").arg(&file).arg("--program").arg(program);
     let said = capture(&mut command)?;
