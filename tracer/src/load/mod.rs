@@ -205,10 +205,18 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
     })
 }
 
-/// CPU numbers are below this one.
+/// CPU numbers are below this one. There may be gaps between them, so it is not how many there are: what the programs count
+/// on a CPU without a place would be lost in silence.
 fn possible_cpus() -> Result<u32, LoadError> {
-    let cpus = aya::util::nr_cpus().map_err(|(file, source)| LoadError::Cpus { file, source })?;
-    Ok(u32::try_from(cpus).unwrap_or(u32::MAX))
+    const FILE: &str = "/sys/devices/system/cpu/possible";
+    let failed = |source| LoadError::Cpus { file: FILE, source };
+    let list = std::fs::read_to_string(FILE).map_err(failed)?;
+    behind_last_cpu(&list).ok_or_else(|| failed(std::io::ErrorKind::InvalidData.into()))
+}
+
+/// The number behind the last one of a list such as `0-3,8`.
+fn behind_last_cpu(list: &str) -> Option<u32> {
+    list.trim().rsplit([',', '-']).next()?.parse::<u32>().ok()?.checked_add(1)
 }
 
 fn check_privileges() -> Result<(), LoadError> {
@@ -298,5 +306,20 @@ fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {
         binprm_interp: offsets.binprm_interp,
         sock_dead: offsets.sock_dead_bit,
         sock_done: offsets.sock_done_bit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cpu_has_a_place_also_behind_a_gap() {
+        assert_eq!(behind_last_cpu("0\n"), Some(1));
+        assert_eq!(behind_last_cpu("0-3\n"), Some(4));
+        assert_eq!(behind_last_cpu("0-3,8\n"), Some(9));
+        assert_eq!(behind_last_cpu("0,2-5\n"), Some(6));
+        assert_eq!(behind_last_cpu(""), None);
+        assert_eq!(behind_last_cpu("many"), None);
     }
 }
