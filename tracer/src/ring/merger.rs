@@ -8,8 +8,9 @@ use crate::decode::peek_at_ns;
 
 /// How long an event may take from its stamp to its place in the ring, nanoseconds.
 pub const SETTLE_NS: u64 = 200_000;
-/// Events of one ring that one look goes through at most: what is done with is released after each look.
-const MOST_EVENTS: usize = 32_768;
+/// Events of one ring that one look goes through at most: behind each look the events are released, and others who want the
+/// processor have it (docs/decisions/0010). Taking them in lasts a tenth of a millisecond or two.
+const MOST_EVENTS: usize = 128;
 /// So many events ahead one is asked for: taking in those before it lasts longer than to fetch it.
 const EXPECTED_EVENTS: usize = 4;
 
@@ -18,6 +19,24 @@ struct Slot {
     at_ns: u64,
     place: u64,
     source: usize,
+}
+
+/// Events of one source that are noted and not passed on.
+#[derive(Clone, Copy, Default)]
+struct Waiting {
+    events: usize,
+    /// The oldest one's stamp.
+    first_ns: u64,
+    /// The last stamp of the source.
+    last_ns: u64,
+}
+
+impl Waiting {
+    /// Whether no more of the source need be noted until some of these are passed on: the first of them has settled, so
+    /// that time can pass up to it. Without this the source with fewer events a second would run far ahead of the other.
+    const fn is_enough(&self) -> bool {
+        self.events >= MOST_EVENTS && self.last_ns.saturating_sub(self.first_ns) > SETTLE_NS
+    }
 }
 
 /// What one look took in.
@@ -33,8 +52,8 @@ pub struct Taken {
 #[derive(Default)]
 pub struct Merger {
     slots: Vec<Slot>,
-    /// The last stamp of each source.
-    last_ns: [u64; 2],
+    /// Of each source.
+    waiting: [Waiting; 2],
     /// Events too short to have a time; counted, never passed on.
     pub malformed: u64,
 }
@@ -67,27 +86,39 @@ impl Merger {
     /// Notes what is new; returns up to when everything is known.
     fn scan(&mut self, sources: &mut [&mut dyn Source], until_ns: u64) -> Taken {
         let mut taken = Taken { reached_ns: until_ns, more: false };
-        for ((source, events), last_ns) in sources.iter_mut().enumerate().zip(&mut self.last_ns) {
+        for (source, events) in sources.iter_mut().enumerate() {
+            let most = if self.waiting[source].is_enough() { 0 } else { MOST_EVENTS };
             let (slots, malformed) = (&mut self.slots, &mut self.malformed);
-            let scan = events.scan(MOST_EVENTS, &mut |place, event| match peek_at_ns(event) {
+            let waiting = &mut self.waiting[source];
+            let scan = events.scan(most, &mut |place, event| match peek_at_ns(event) {
                 Some(at_ns) => {
-                    *last_ns = at_ns;
+                    waiting.last_ns = at_ns;
+                    waiting.events += 1;
                     slots.push(Slot { at_ns, place, source });
                 }
                 None => *malformed += 1,
             });
             if scan != Scan::Whole {
-                taken.reached_ns = taken.reached_ns.min(last_ns.saturating_sub(SETTLE_NS));
+                let settled_ns = waiting.last_ns.saturating_sub(SETTLE_NS);
+                taken.reached_ns = taken.reached_ns.min(settled_ns);
             }
             taken.more |= scan == Scan::Full;
         }
         taken
     }
 
-    fn release(&self, sources: &mut [&mut dyn Source]) {
+    fn release(&mut self, sources: &mut [&mut dyn Source]) {
         for (source, events) in sources.iter_mut().enumerate() {
-            let waiting = self.slots.iter().filter(|slot| slot.source == source);
-            events.release(waiting.map(|slot| slot.place).min());
+            let mut slots = self.slots.iter().filter(|slot| slot.source == source).peekable();
+            let waiting = &mut self.waiting[source];
+            // They are in order.
+            waiting.first_ns = slots.peek().map_or(0, |slot| slot.at_ns);
+            let (events_left, first_place) =
+                slots.fold((0, None), |(events, first): (usize, Option<u64>), slot| {
+                    (events + 1, Some(first.map_or(slot.place, |place| place.min(slot.place))))
+                });
+            waiting.events = events_left;
+            events.release(first_place);
         }
     }
 
@@ -205,6 +236,37 @@ mod tests {
         expected.insert(2 * MOST_EVENTS + 1, 9);
         assert_eq!(tags, expected);
         assert_eq!((a.released, b.released), (3 * MOST_EVENTS, 1));
+    }
+
+    #[test]
+    fn a_source_with_few_events_a_second_does_not_run_far_ahead_of_the_other() {
+        let count = 20 * MOST_EVENTS as u64;
+        let often: Vec<(u64, u8)> = (0..count).map(|n| (SETTLE_NS + 10_000 * n, 0)).collect();
+        let rarely: Vec<(u64, u8)> = (0..count).map(|n| (SETTLE_NS + 50_000 * n + 1, 1)).collect();
+        let (mut a, mut b) = (List::of(&often), List::of(&rarely));
+        let (mut merger, mut tags, mut most_waiting) = (Merger::default(), Vec::new(), 0);
+        loop {
+            let sources: &mut [&mut dyn Source] = &mut [&mut a, &mut b];
+            let look = merger.take_until(sources, u64::MAX, |event| {
+                tags.push((u64::from_ne_bytes(event[..8].try_into().unwrap()), event[8]));
+            });
+            most_waiting = most_waiting.max(merger.waiting());
+            if !look.more {
+                break;
+            }
+        }
+        let mut expected = [often, rarely].concat();
+        expected.sort_by_key(|(at_ns, _)| *at_ns);
+        assert_eq!(tags, expected);
+        assert!(most_waiting <= 2 * MOST_EVENTS, "{most_waiting}");
+    }
+
+    #[test]
+    fn more_events_than_one_look_goes_through_within_the_time_to_settle_pass_on() {
+        let burst = |tag| vec![(2 * SETTLE_NS, tag); 5 * MOST_EVENTS];
+        let (mut a, mut b) = (List::of(&burst(1)), List::of(&burst(2)));
+        let tags = taken(&mut Merger::default(), &mut [&mut a, &mut b], u64::MAX);
+        assert_eq!(tags.len(), 10 * MOST_EVENTS);
     }
 
     #[test]
