@@ -43,6 +43,9 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Trace a small HTTP server and its clients on loopback: something to see on any machine
     Demo(DemoArgs),
+    /// Take events from the rings and throw them away unread: what tracing costs with user space for nothing
+    #[command(hide = true)]
+    Drain(DrainArgs),
     /// Print completions for a shell
     Completions(CompletionsArgs),
 }
@@ -286,6 +289,14 @@ pub struct DemoArgs {
     #[command(flatten)]
     pub output: OutputArgs,
     /// For how long and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+}
+
+/// `tracer drain`.
+#[derive(Clone, Debug, Args)]
+pub struct DrainArgs {
+    /// For how long and with which hooks.
     #[command(flatten)]
     pub trace: TraceArgs,
 }

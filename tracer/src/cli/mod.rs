@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod desk;
 mod doctor;
+mod drain;
 mod duration;
 mod exit;
 mod export;
@@ -26,8 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{
-    Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, ExportArgs, FilterArgs, MergeArgs,
-    OutputArgs, RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
+    Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, DrainArgs, ExportArgs, FilterArgs,
+    MergeArgs, OutputArgs, RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
 };
 pub use duration::{DurationError, parse_duration};
 pub use exit::UsageError;
@@ -64,6 +65,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Merge(args) => trace::until_signalled(move || merge::run(&args)),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args, level),
+        Command::Drain(args) => drain::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::pause::PauseTimer;
 use super::priority::Priority;
 use crate::engine::Output;
-use crate::pipeline::{Options, Pipeline, Progress};
+use crate::pipeline::{Options, Pipeline};
 
 /// Between looks under load: at 20,000 connections a second the rings fill to a few percent in it.
 const BUSY: Duration = Duration::from_millis(5);
@@ -54,10 +54,10 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
         sink.take(&outputs, &pipeline)?;
         outputs.clear();
         priority.turn();
-        pause = match progress {
-            Progress { caught_up: false, .. } => Duration::ZERO,
-            Progress { events: 0, .. } => (pause * 2).clamp(BUSY, IDLE),
-            Progress { .. } => BUSY,
+        pause = if progress.caught_up {
+            pause_after(pause, progress.events == 0)
+        } else {
+            Duration::ZERO
         };
     }
     drop(priority);
@@ -66,15 +66,24 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
     sink.end(&pipeline)
 }
 
+/// The pause before the next look, where the last one came after `pause` and left nothing behind.
+pub(super) fn pause_after(pause: Duration, found_nothing: bool) -> Duration {
+    if found_nothing { (pause * 2).clamp(BUSY, IDLE) } else { BUSY }
+}
+
 /// What ends a run from outside.
-struct Stop {
+pub(super) struct Stop {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
     at: Option<Instant>,
 }
 
 impl Stop {
-    fn new(duration: Option<Duration>) -> anyhow::Result<Stop> {
+    /// Within a runtime: a signal, or `duration` from now.
+    ///
+    /// # Errors
+    /// Where signals cannot be listened for.
+    pub fn new(duration: Option<Duration>) -> anyhow::Result<Stop> {
         let listen = |kind| signal(kind).context("cannot listen for signals");
         Ok(Stop {
             interrupt: listen(SignalKind::interrupt())?,
@@ -92,7 +101,7 @@ impl Stop {
     }
 
     /// Waits for `pause`, by `timer`; true when the run is to end.
-    async fn within(&mut self, pause: Duration, timer: &PauseTimer) -> anyhow::Result<bool> {
+    pub async fn within(&mut self, pause: Duration, timer: &PauseTimer) -> anyhow::Result<bool> {
         let left = self.at.map(|at| at.saturating_duration_since(Instant::now()));
         let is_last = left.is_some_and(|left| left <= pause);
         let pause = left.filter(|_| is_last).unwrap_or(pause);

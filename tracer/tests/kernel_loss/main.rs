@@ -59,6 +59,7 @@ fn main() -> ExitCode {
         trial("hooks_that_nobody_asked_for_are_left_out_and_said_to_be", states_alone),
         trial("on_a_saturated_host_what_happens_is_told_within_seconds", saturated),
         trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
+        trial("what_is_thrown_away_unread_is_counted", thrown_away),
         trial("a_recording_in_several_files_is_whole_in_each", files::in_several_files),
         trial("recordings_of_two_hosts_become_one_by_one_clock", files::of_two_hosts),
         trial("the_last_minutes_are_written_when_something_happens", files::of_the_last_minutes),
@@ -302,5 +303,34 @@ fn told_twice() -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("waited in the write: {stuck}; ended by two signals: {over}; {status}"))
+    }
+}
+
+/// What the bench sets beside the other commands: every hook, and events that are only counted.
+fn thrown_away() -> Result<(), String> {
+    use nix::sys::signal::{Signal, kill};
+    /// State changes of both ends besides the segments.
+    const EVENTS_OF_A_CONNECTION: u64 = 10 + SEGMENTS_OF_A_CONNECTION;
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let mut child = Command::new(environment::tracer())
+        .arg("drain")
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let mut ready = [0; 7];
+    stdout.read_exact(&mut ready).map_err(|e| e.to_string())?;
+    assert_eq!(&ready, b"drains\n");
+    make_connections(&namespace);
+    let pid = nix::unistd::Pid::from_raw(child.id().cast_signed());
+    kill(pid, Signal::SIGINT).map_err(|e| e.to_string())?;
+    let mut said = String::new();
+    stdout.read_to_string(&mut said).map_err(|e| e.to_string())?;
+    let status = child.wait().map_err(|e| e.to_string())?;
+    let numbers: Vec<u64> = said.split(' ').filter_map(|word| word.parse().ok()).collect();
+    let least = CONNECTIONS * EVENTS_OF_A_CONNECTION;
+    match numbers[..] {
+        [taken, 0] if taken >= least && status.success() => Ok(()),
+        _ => Err(format!("{status}, of {least} events at least: {said}")),
     }
 }

@@ -46,12 +46,19 @@ pub enum Mode {
     FilteredOut,
     /// The live view, on a terminal.
     View,
+    /// Everything is thrown away as soon as it is found.
+    Drained,
+    /// The same of these hooks.
+    DrainedHooks(&'static str),
 }
 
 pub const STATES: &str = "tracer, states";
 pub const STATES_RECORDED: &str = "tracer, states recorded";
 pub const RECORDING: &str = "tracer, recording";
 pub const VIEW: &str = "tracer, live view";
+pub const STATES_DRAINED: &str = "tracer, states thrown away";
+pub const DRAINED: &str = "tracer, thrown away";
+pub const EMPTY: &str = "empty, all hooks";
 
 /// The bpftrace one-liner; ports are words of their own, for [`super::seen`] looks for them.
 pub const ONE_LINER: &str = "tracepoint:sock:inet_sock_set_state \
@@ -79,7 +86,7 @@ pub const FREQUENT_HOOKS: &[Hook] = &[
     Hook::Tracepoint(c"sock_recv_length"),
 ];
 
-pub static CONTENDERS: [Contender; 15] = [
+pub static CONTENDERS: [Contender; 17] = [
     Contender {
         name: STATES,
         what: "`tracer watch --json --hooks state > file`",
@@ -115,6 +122,16 @@ pub static CONTENDERS: [Contender; 15] = [
         what: "`tracer record -o file port:1`: another port than the load's",
         kind: Kind::Tracer(Mode::FilteredOut),
     },
+    Contender {
+        name: STATES_DRAINED,
+        what: "`tracer drain --hooks state`: its hooks and its reader, which throws each event away unread: what is left with user space for nothing",
+        kind: Kind::Tracer(Mode::DrainedHooks("state")),
+    },
+    Contender {
+        name: DRAINED,
+        what: "`tracer drain`: likewise with all hooks",
+        kind: Kind::Tracer(Mode::Drained),
+    },
     Contender { name: "tcpstates", what: "`tcpstates > file`", kind: Kind::TcpStates },
     Contender { name: "tcplife", what: "`tcplife > file`", kind: Kind::TcpLife },
     Contender {
@@ -135,7 +152,7 @@ pub static CONTENDERS: [Contender; 15] = [
         kind: Kind::Empty(STATE_AND_TIMER_HOOKS),
     },
     Contender {
-        name: "empty, all hooks",
+        name: EMPTY,
         what: "likewise on `cgroup_skb` ingress and egress, `sock_send_length` and `sock_recv_length` too",
         kind: Kind::Empty(FREQUENT_HOOKS),
     },

@@ -211,7 +211,11 @@ impl Bench<'_> {
     }
 }
 
-/// Whether a contender shows what it saw to a person only, so that nothing can be counted.
+/// Whether a contender shows what it saw to a person only, or to nobody, so that nothing can be counted.
 pub const fn is_uncounted(kind: Kind) -> bool {
-    matches!(kind, Kind::Empty(_) | Kind::Tracer(Mode::View | Mode::FilteredOut))
+    matches!(
+        kind,
+        Kind::Empty(_)
+            | Kind::Tracer(Mode::View | Mode::FilteredOut | Mode::Drained | Mode::DrainedHooks(_))
+    )
 }

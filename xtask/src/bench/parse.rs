@@ -82,7 +82,16 @@ pub fn iperf3(text: &str) -> Option<f64> {
 
 /// Events that `tracer record` says it lost, in its closing line.
 pub fn tracer_lost(stderr: &str) -> Option<u64> {
-    let line = stderr.lines().rev().find(|line| line.contains("recorded: "))?;
+    lost_in_line_of(stderr, "recorded: ")
+}
+
+/// Likewise `tracer drain`.
+pub fn drain_lost(stdout: &str) -> Option<u64> {
+    lost_in_line_of(stdout, "drained: ")
+}
+
+fn lost_in_line_of(text: &str, words: &str) -> Option<u64> {
+    let line = text.lines().rev().find(|line| line.contains(words))?;
     let (before, _) = line.split_once(" events lost")?;
     before.split_whitespace().next_back()?.parse().ok()
 }
@@ -168,6 +177,8 @@ mod tests {
                     57194 events lost, in r.trc\n";
         assert_eq!(tracer_lost(text), Some(57194));
         assert_eq!(tracer_lost("tracer: no such thing"), None);
+        assert_eq!(drain_lost("drains\ndrained: 57212 events taken, 3 events lost\n"), Some(3));
+        assert_eq!(drain_lost("drains\n"), None);
     }
 
     #[test]

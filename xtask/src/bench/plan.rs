@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{
-    contender::{Contender, Kind, Mode, RECORDING, STATES, STATES_RECORDED, VIEW, named},
+    contender::{
+        Contender, DRAINED, EMPTY, Kind, Mode, RECORDING, STATES, STATES_DRAINED, STATES_RECORDED,
+        VIEW, named,
+    },
     load::{Load, Size},
 };
 
@@ -37,6 +40,8 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
             ("tracer, JSON lines", SOME),
             (VIEW, SOME),
             ("tracer, filtered out", SOME),
+            (STATES_DRAINED, SOME),
+            (DRAINED, SOME),
             ("tcpstates", SOME),
             ("tcplife", SOME),
             ("bpftrace", SOME),
@@ -44,7 +49,7 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
             ("tcpdump", SOME),
             ("empty, state hook", SOME),
             ("empty, states and timers", SOME),
-            ("empty, all hooks", SOME),
+            (EMPTY, SOME),
         ],
     ),
     (
@@ -55,9 +60,10 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
             ("tracer, JSON lines", SOME),
             (VIEW, SOME),
             ("tracer, filtered out", SOME),
+            (DRAINED, SOME),
             ("tshark", SOME),
             ("tcpdump", SOME),
-            ("empty, all hooks", SOME),
+            (EMPTY, SOME),
         ],
     ),
     (
@@ -66,21 +72,13 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
             (STATES, SOME),
             (RECORDING, MANY),
             (VIEW, SOME),
+            (DRAINED, MANY),
             ("tshark", SOME),
             ("tcpdump", SOME),
-            ("empty, all hooks", SOME),
+            (EMPTY, MANY),
         ],
     ),
-    (
-        Load::Transfer,
-        &[
-            (RECORDING, MANY),
-            ("tracer, filtered out", SOME),
-            ("tshark", SOME),
-            ("tcpdump", SOME),
-            ("empty, all hooks", SOME),
-        ],
-    ),
+    (Load::Transfer, &[(RECORDING, MANY), ("tshark", SOME), ("tcpdump", SOME), (EMPTY, SOME)]),
 ];
 
 /// What a run of the command was asked to do.
@@ -140,6 +138,7 @@ pub fn pair_seconds(cell: &Cell, size: Size) -> f64 {
 fn beside_the_load(cell: &Cell) -> f64 {
     match cell.contender.kind {
         Kind::Empty(_) => 0.1,
+        Kind::Tracer(Mode::Drained | Mode::DrainedHooks(_)) => 0.5,
         Kind::Tracer(Mode::Recording | Mode::RecordedHooks(_) | Mode::Json) => match cell.load {
             Load::KeepAlive => 6.0,
             Load::FixedRate => 4.0,

@@ -190,6 +190,8 @@ fn command(kind: Kind, place: &Place, tracer: &Path, out: &Path) -> Result<Comma
         Kind::Tcpdump => place.program("tcpdump")?,
     };
     match kind {
+        Kind::Tracer(Mode::Drained) => command.arg("drain"),
+        Kind::Tracer(Mode::DrainedHooks(hooks)) => command.args(["drain", "--hooks", hooks]),
         Kind::Tracer(Mode::Hooks(hooks)) => command.args(["watch", "--json", "--hooks", hooks]),
         Kind::Tracer(Mode::Json | Mode::View) => command.args(["watch", "--json"]),
         Kind::Tracer(Mode::Recording) => command.args(["record", "--output"]).arg(out),
@@ -285,6 +287,9 @@ pub fn completeness(
     let lost = || fs::read_to_string(&out).map(|text| parse::lost_events(&(text + &stderr)));
     Ok(match kind {
         Kind::Empty(_) | Kind::Tracer(Mode::View | Mode::FilteredOut) => (Vec::new(), None),
+        Kind::Tracer(Mode::Drained | Mode::DrainedHooks(_)) => {
+            (Vec::new(), parse::drain_lost(&fs::read_to_string(&out)?))
+        }
         Kind::Tracer(mode @ (Mode::Recording | Mode::RecordedHooks(_))) => {
             let tally = seen::tally_recording(tracer, &out, namespace)?;
             let has_http = mode == Mode::Recording;
