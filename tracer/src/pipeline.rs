@@ -342,7 +342,8 @@ impl Pipeline {
         });
         self.seen += events as u64;
         self.reached_ns = taken.reached_ns;
-        if self.is_merged {
+        // Between looks that leave something behind, the events' own time settles what is due.
+        if self.is_merged && !taken.more {
             self.engine.expire(self.anchor.at(taken.reached_ns));
         }
         self.engine.drain_into(out);

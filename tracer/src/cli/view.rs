@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use nix::time::{ClockId, clock_gettime};
@@ -23,8 +23,10 @@ use crate::tui::theme::Palette;
 use crate::tui::{self, ViewOptions};
 use crate::view_update::{Notice, Stats, Update};
 
-/// Batches that may wait for the view: at a batch every few milliseconds, some seconds of a stuck terminal.
+/// Batches that may wait for the view: some seconds of a stuck terminal.
 const BATCHES: usize = 512;
+/// Looks follow one another at once while much happens; what they found goes together.
+const BATCH_EVERY: Duration = Duration::from_millis(5);
 /// How often the figures about the run are sent.
 const STATS_EVERY_S: f64 = 1.0;
 
@@ -36,6 +38,9 @@ pub(super) fn take_log(level: log::LevelFilter) -> anyhow::Result<()> {
 pub(super) struct View {
     filter: Option<String>,
     updates: Option<SyncSender<Vec<Update>>>,
+    /// What goes next, and when the last went.
+    batch: Vec<Update>,
+    sent: Instant,
     thread: Option<JoinHandle<anyhow::Result<()>>>,
     stop: Arc<AtomicBool>,
     fell_behind: bool,
@@ -52,6 +57,8 @@ impl View {
         Ok(View {
             filter,
             updates: None,
+            batch: Vec::new(),
+            sent: Instant::now(),
             thread: None,
             stop: Arc::default(),
             fell_behind: false,
@@ -110,15 +117,12 @@ impl View {
     }
 }
 
-fn updates_of(outputs: &[Output]) -> Vec<Update> {
-    outputs
-        .iter()
-        .filter_map(|output| match output {
-            Output::Record(record) => Some(Update::Record(record.clone())),
-            Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
-            Output::Lasting(_) => None,
-        })
-        .collect()
+fn update_of(output: &Output) -> Option<Update> {
+    match output {
+        Output::Record(record) => Some(Update::Record(record.clone())),
+        Output::Changed(connection) => Some(Update::Connection(Arc::clone(connection))),
+        Output::Lasting(_) => None,
+    }
 }
 
 impl Sink for View {
@@ -152,16 +156,21 @@ impl Sink for View {
 
     fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()> {
         self.record(outputs, pipeline);
-        let mut batch = updates_of(outputs);
+        self.batch.extend(outputs.iter().filter_map(update_of));
+        if self.sent.elapsed() < BATCH_EVERY {
+            return Ok(());
+        }
+        self.sent = Instant::now();
         if self.fell_behind {
             self.fell_behind = false;
-            batch.push(Update::Resync(pipeline.connections()));
+            self.batch.push(Update::Resync(pipeline.connections()));
         }
         let recording = self.recording.as_ref().map(ViewRecording::path);
         if let Some(stats) = self.usage.stats(pipeline, self.dropped, recording) {
-            batch.push(Update::Stats(stats));
+            self.batch.push(Update::Stats(stats));
         }
-        if !batch.is_empty() {
+        if !self.batch.is_empty() {
+            let batch = std::mem::take(&mut self.batch);
             self.send(batch);
         }
         Ok(())
