@@ -363,6 +363,21 @@ impl Engine {
         self.tracker.len()
     }
 
+    /// How many connection ends are in each state that any is in.
+    #[must_use]
+    pub fn population(&self) -> Vec<(TcpState, u64)> {
+        // Their numbers begin at 1.
+        let mut states = [0; TcpState::ALL.len() + 1];
+        let open = self.tracker.iter().filter(|connection| !connection.is_closed());
+        open.for_each(|connection| states[connection.state as usize] += 1);
+        TcpState::ALL.into_iter().map(|state| (state, states[state as usize])).collect()
+    }
+
+    /// From now on [`Output::Changed`] is said so.
+    pub const fn set_tell_changed(&mut self, tell_changed: TellChanged) {
+        self.tell_changed = tell_changed;
+    }
+
     /// The run is over: whatever is still open is told as it is.
     pub fn finish(&mut self, sockets: &[SnapshotSocket], now: Timestamp) {
         self.tracker.refresh_counters(sockets);

@@ -6,6 +6,7 @@
 pub mod by_conn;
 pub mod cli;
 pub mod conn;
+pub mod daemon;
 pub mod decode;
 pub mod demo;
 pub mod engine;
@@ -27,6 +28,7 @@ pub mod recording;
 pub mod ring;
 pub mod sanitize;
 mod scheduling;
+pub mod selected;
 pub mod tcp;
 pub mod time;
 pub mod tui;

@@ -25,6 +25,7 @@ use crate::load::{self, Loaded, RingSizes};
 use crate::ports::PortSet;
 use crate::record::{Host, Loss, Record, SCHEMA_VERSION};
 use crate::ring::{Gauge, Merger, SETTLE_NS, Source};
+use crate::tcp::TcpState;
 use crate::time::{TimeAnchor, Timestamp};
 
 /// How long after the dump at the start a step may come to light that was before the hooks: longer than a processor
@@ -292,6 +293,17 @@ impl Pipeline {
     #[must_use]
     pub fn connections(&self) -> Vec<Arc<crate::record::Connection>> {
         self.engine.connections()
+    }
+
+    /// From now on changes are told so.
+    pub const fn set_tell_changed(&mut self, tell_changed: TellChanged) {
+        self.engine.set_tell_changed(tell_changed);
+    }
+
+    /// How many connection ends are in each state.
+    #[must_use]
+    pub fn population(&self) -> Vec<(TcpState, u64)> {
+        self.engine.population()
     }
 
     fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {

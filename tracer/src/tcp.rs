@@ -101,6 +101,17 @@ pub enum Endpoint {
     Server,
 }
 
+impl Endpoint {
+    /// As in records and filters.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Endpoint::Client => "client",
+            Endpoint::Server => "server",
+        }
+    }
+}
+
 /// The way a segment went, seen from the socket it belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::record::{Connection, Record};
 use crate::time::Timestamp;
 
@@ -23,7 +25,9 @@ pub enum Update {
     Play(PlayStatus),
     /// Records in each of as many equal parts of the time that the recording covers.
     TimeLine(Vec<u64>),
-    /// The recording is played from its begin again: what was told holds no more.
+    /// Whether who tells all this has gone: until it is back, what is shown is as it was then.
+    Away(bool),
+    /// What was told holds no more: a recording is played from its begin again, or another run is told of.
     Restart(Timestamp),
     /// Every connection as it is now. What the view holds and this does not name is gone.
     Resync(Vec<Arc<Connection>>),
@@ -58,7 +62,7 @@ pub struct Notice {
 }
 
 /// Figures about the run itself, sent about once a second.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
     /// Kernel events taken in per second, over the last second or so.
     pub events_per_s: f64,

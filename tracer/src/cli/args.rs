@@ -1,5 +1,6 @@
 //! What can be said on the command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -39,6 +40,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Make one recording of two hosts' recordings: both ends tied, clocks set against each other
     Merge(MergeArgs),
+    /// Trace without a screen: keep the last minutes, serve live views, recordings and metrics
+    Daemon(DaemonArgs),
     /// Say what this host allows, what is lost without each hook, and what to do about it
     Doctor(DoctorArgs),
     /// Trace a small HTTP server and its clients on loopback: something to see on any machine
@@ -179,6 +182,9 @@ fn parse_ring_kib(text: &str) -> Result<u32, String> {
 /// `tracer watch`.
 #[derive(Clone, Debug, Default, Args)]
 pub struct WatchArgs {
+    /// Show what the daemon that listens at SOCKET sees, instead of tracing; takes no privileges but the socket's
+    #[arg(long, value_name = "SOCKET", conflicts_with_all = ["hooks", "show_secrets"])]
+    pub from: Option<PathBuf>,
     /// Live view, lines or JSON.
     #[command(flatten)]
     pub output: OutputArgs,
@@ -186,6 +192,29 @@ pub struct WatchArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
     /// What to show.
+    #[command(flatten)]
+    pub filter: FilterArgs,
+}
+
+/// `tracer daemon`.
+#[derive(Clone, Debug, Args)]
+pub struct DaemonArgs {
+    /// Where clients are listened for; only this user may connect
+    #[arg(long, value_name = "SOCKET", default_value = "/run/tracer.sock")]
+    pub socket: PathBuf,
+    /// Keep so much of the past in memory
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "10m")]
+    pub last: Duration,
+    /// Memory for --last
+    #[arg(long, value_name = "SIZE", value_parser = parse_size, default_value = "256MiB")]
+    pub memory: u64,
+    /// Answer scrapers of Prometheus and OpenMetrics at this address, such as 127.0.0.1:9435
+    #[arg(long, value_name = "ADDRESS")]
+    pub metrics: Option<SocketAddr>,
+    /// For how long and how.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+    /// What to keep; those who watch are told everything.
     #[command(flatten)]
     pub filter: FilterArgs,
 }
@@ -208,6 +237,13 @@ pub struct RecordArgs {
     /// Keep only so many files, the newest
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub keep: Option<u32>,
+    /// Write what the daemon that listens at SOCKET has kept (of the last --last), instead of tracing
+    #[arg(
+        long,
+        value_name = "SOCKET",
+        conflicts_with_all = ["max_size", "max_age", "keep", "when", "memory", "duration", "hooks", "show_secrets", "words"]
+    )]
+    pub from: Option<PathBuf>,
     /// Keep the last TIME in memory, and write it to a numbered file when SIGUSR1 or --when asks for it
     #[arg(long, value_name = "TIME", value_parser = parse_duration, conflicts_with_all = ["max_size", "max_age"])]
     pub last: Option<Duration>,

@@ -1,5 +1,6 @@
 //! `tracer record --last`: the last minutes in memory, and on disk when a signal or something that happens asks for them.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,13 +12,13 @@ use signal_hook::consts::SIGUSR1;
 use signal_hook::flag;
 
 use super::recorder::{self, Progress};
-use super::sinks::Selected;
 use super::trace::Sink;
 use crate::engine::Output;
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::record::Record;
 use crate::recording::{Behind, Kept, Series, Totals, Writer};
+use crate::selected::Selected;
 use crate::time::Timestamp;
 
 /// What comes in so many nanoseconds after the trigger is written with it: how what triggered it goes on and ends.
@@ -76,7 +77,7 @@ impl FlightRecorder {
         trigger.each(outputs, |record, _| {
             // `host` and `loss` pass every filter.
             has_come |= !matches!(record, Record::Host(_) | Record::Loss(_));
-            Ok(())
+            Ok::<(), Infallible>(())
         })?;
         if has_come && self.due_at.is_none() && now >= self.quiet_until {
             self.due_at = Some(now.plus_ns(AFTER_TRIGGER_NS));
@@ -149,8 +150,8 @@ impl Sink for FlightRecorder {
     fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()> {
         let now = pipeline.now();
         let Some(kept) = self.kept.as_mut() else { return Ok(()) };
-        self.selected.each(outputs, |record, _| Ok(kept.write(record, now)?))?;
-        self.selected.lasting(outputs, |connection| Ok(kept.note(connection, now)?))?;
+        self.selected.each(outputs, |record, _| kept.write(record, now))?;
+        self.selected.lasting(outputs, |connection| kept.note(connection, now))?;
         kept.tick(now)?;
         let bytes = kept.sink().bytes();
         self.progress.tell(|| format!("keeping {} KiB", bytes / 1024));

@@ -2,6 +2,7 @@
 
 mod args;
 mod completions;
+mod daemon;
 mod demo;
 mod desk;
 mod doctor;
@@ -17,8 +18,10 @@ mod play;
 mod priority;
 mod record;
 mod recorder;
+mod remote;
 mod sinks;
 mod trace;
+mod usage;
 mod view;
 mod watch;
 
@@ -27,8 +30,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 pub use args::{
-    Cli, Command, CompletionsArgs, DemoArgs, DoctorArgs, DrainArgs, ExportArgs, FilterArgs,
-    MergeArgs, OutputArgs, RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs, WatchArgs,
+    Cli, Command, CompletionsArgs, DaemonArgs, DemoArgs, DoctorArgs, DrainArgs, ExportArgs,
+    FilterArgs, MergeArgs, OutputArgs, RecordArgs, RingArgs, TraceArgs, Verbosity, ViewArgs,
+    WatchArgs,
 };
 pub use duration::{DurationError, parse_duration};
 pub use exit::UsageError;
@@ -63,6 +67,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::View(args) => play::run(&args, level),
         Command::Export(args) => trace::until_signalled(move || export::run(&args)),
         Command::Merge(args) => trace::until_signalled(move || merge::run(&args)),
+        Command::Daemon(args) => daemon::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Demo(args) => demo::run(&args, level),
         Command::Drain(args) => drain::run(&args),

@@ -6,6 +6,7 @@ use super::args::RecordArgs;
 use super::exit::UsageError;
 use super::flight::{Flight, FlightRecorder};
 use super::recorder::{Files, Recorder};
+use super::remote;
 use super::trace::{self, Sink, Until};
 use crate::engine::TellChanged;
 use crate::filter::Filter;
@@ -16,6 +17,9 @@ use crate::recording::{Existing, Limits, Series};
 const FLIGHT_BYTES: u64 = 256 << 20;
 
 pub(super) fn run(args: &RecordArgs) -> anyhow::Result<()> {
+    if let Some(socket) = &args.from {
+        return remote::save(socket, args);
+    }
     let filter = args.filter.filter()?;
     let when = when(args)?;
     let limits = Limits { bytes: args.max_size, age_ns: args.max_age.map(nanoseconds) };

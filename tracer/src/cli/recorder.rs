@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::sinks::Selected;
 use super::trace::Sink;
 use crate::engine::Output;
 use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::record::Record;
 use crate::recording::{self, Behind, Existing, Limits, Series, Totals, Writer};
+use crate::selected::Selected;
 use crate::time::Timestamp;
 
 /// Where the files come from.
@@ -111,8 +111,8 @@ impl Sink for Recorder {
         let now = pipeline.now();
         let Some(current) = self.current.as_mut() else { return Ok(()) };
         let writer = &mut current.writer;
-        self.selected.each(outputs, |record, _| Ok(writer.write(record, now)?))?;
-        self.selected.lasting(outputs, |connection| Ok(writer.note(connection, now)?))?;
+        self.selected.each(outputs, |record, _| writer.write(record, now))?;
+        self.selected.lasting(outputs, |connection| writer.note(connection, now))?;
         writer.tick(now)?;
         let (bytes, begun) = (writer.written_bytes(), current.begun);
         self.progress.tell(|| format!("recording: {}", summary(writer.totals(), pipeline)));

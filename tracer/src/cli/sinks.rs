@@ -1,85 +1,18 @@
 //! Where traced records go, but for recordings and the live view: lines on stdout.
 
-use std::collections::HashMap;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::trace::{self, Sink};
 use crate::engine::Output;
-use crate::filter::{Filter, Selector};
+use crate::filter::Filter;
 use crate::pipeline::Pipeline;
 use crate::plain;
-use crate::record::{ConnId, Connection, Record};
-
-/// Records that pass a filter, each with its connection as far as it is known.
-pub(super) struct Selected {
-    selector: Selector,
-    /// Connections as last told; empty where nobody asked to be told.
-    known: HashMap<ConnId, Arc<Connection>>,
-}
-
-impl Selected {
-    pub fn new(filter: Filter) -> Self {
-        Selected { selector: Selector::new(filter), known: HashMap::new() }
-    }
-
-    /// Calls `each` for what passes.
-    pub fn each(
-        &mut self,
-        outputs: &[Output],
-        mut each: impl FnMut(&Record, Option<&Connection>) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        for output in outputs {
-            match output {
-                Output::Changed(connection) => {
-                    self.known.insert(connection.id, Arc::clone(connection));
-                }
-                Output::Record(record) => {
-                    let connection = record.conn().and_then(|id| self.known.get(&id)).cloned();
-                    if self.selector.passes(record, connection.as_deref()) {
-                        each(record, connection.as_deref())?;
-                    }
-                    if let Record::Connection(ended) = record {
-                        self.known.remove(&ended.id);
-                    }
-                }
-                Output::Lasting(_) => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Selected {
-    /// Calls `each` for those that last and would pass.
-    pub fn lasting(
-        &mut self,
-        outputs: &[Output],
-        mut each: impl FnMut(&Connection) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        for output in outputs {
-            if let Output::Lasting(connection) = output
-                && self.selector.passes_open(connection)
-            {
-                each(connection)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Those of `connections`, as they are now, whose records would pass.
-    pub fn open(
-        &mut self,
-        connections: Vec<Arc<Connection>>,
-    ) -> impl Iterator<Item = Arc<Connection>> + '_ {
-        let selector = &mut self.selector;
-        connections.into_iter().filter(|connection| selector.passes_open(connection))
-    }
-}
+use crate::record::{Connection, Record};
+use crate::selected::Selected;
 
 /// How a record is written as a line.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -105,6 +38,16 @@ impl Lines {
         let out = BufWriter::with_capacity(256 * 1024, io::stdout());
         Lines { selected: Selected::new(filter), form, colours, out }
     }
+
+    /// Writes what passes, and brings it out.
+    pub fn write(&mut self, outputs: &[Output]) -> anyhow::Result<()> {
+        let Lines { selected, form, colours, out } = self;
+        selected.each(outputs, |record, connection| {
+            write_line(out, *form, *colours, record, connection)
+        })?;
+        self.out.flush()?;
+        Ok(())
+    }
 }
 
 fn write_line(
@@ -128,19 +71,11 @@ fn write_line(
 impl Sink for Lines {
     fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
         trace::end_at_once_when_told_twice().context("cannot listen for signals")?;
-        let host = Record::Host(pipeline.host());
-        write_line(&mut self.out, self.form, self.colours, &host, None)?;
-        self.out.flush()?;
-        Ok(())
+        self.write(&[Output::Record(Record::Host(pipeline.host()))])
     }
 
     fn take(&mut self, outputs: &[Output], _pipeline: &Pipeline) -> anyhow::Result<()> {
-        let Lines { selected, form, colours, out } = self;
-        selected.each(outputs, |record, connection| {
-            Ok(write_line(out, *form, *colours, record, connection)?)
-        })?;
-        self.out.flush()?;
-        Ok(())
+        self.write(outputs)
     }
 
     fn end(&mut self, _pipeline: &Pipeline) -> anyhow::Result<()> {

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::pause::PauseTimer;
 use super::priority::Priority;
-use crate::engine::Output;
+use crate::engine::{Output, TellChanged};
 use crate::pipeline::{Options, Pipeline};
 
 /// Between looks under load: at 20,000 connections a second the rings fill to a few percent in it.
@@ -28,6 +28,10 @@ pub(super) trait Sink {
     fn take(&mut self, outputs: &[Output], pipeline: &Pipeline) -> anyhow::Result<()>;
     /// The run is over.
     fn end(&mut self, pipeline: &Pipeline) -> anyhow::Result<()>;
+    /// How it wants to hear of changes from the next look on, where that is not as at the begin.
+    fn tell_changed(&self) -> Option<TellChanged> {
+        None
+    }
     /// Whether the sink wants no more (its person has quit).
     fn is_done(&self) -> bool {
         false
@@ -53,6 +57,9 @@ pub(super) async fn run(options: Options, until: Until, sink: &mut dyn Sink) -> 
         let progress = pipeline.poll(&mut outputs);
         sink.take(&outputs, &pipeline)?;
         outputs.clear();
+        if let Some(tell_changed) = sink.tell_changed() {
+            pipeline.set_tell_changed(tell_changed);
+        }
         priority.turn();
         pause = if progress.caught_up {
             pause_after(pause, progress.events == 0)

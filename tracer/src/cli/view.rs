@@ -7,28 +7,24 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use nix::time::{ClockId, clock_gettime};
 
 use super::desk::{self, ViewRecording};
 use super::trace::Sink;
+use super::usage::Usage;
 use crate::engine::Output;
 use crate::filter::{Filter, FilterError, States, Subject};
-use crate::load::health::GroupHealth;
-use crate::load::programs::Group;
 use crate::pipeline::Pipeline;
 use crate::record::{Connection, Exchange};
 use crate::tcp::TcpState;
 use crate::tui::model::filter::RowFilter;
 use crate::tui::theme::Palette;
 use crate::tui::{self, ViewOptions};
-use crate::view_update::{Notice, Stats, Update};
+use crate::view_update::{Notice, Update};
 
 /// Batches that may wait for the view: some seconds of a stuck terminal.
 const BATCHES: usize = 512;
 /// Looks follow one another at once while much happens; what they found goes together.
 const BATCH_EVERY: Duration = Duration::from_millis(5);
-/// How often the figures about the run are sent.
-const STATS_EVERY_S: f64 = 1.0;
 
 /// Makes the log go to the view's log pane.
 pub(super) fn take_log(level: log::LevelFilter) -> anyhow::Result<()> {
@@ -241,73 +237,6 @@ impl RowFilter for Rows {
     ) -> bool {
         self.0.matches(&Subject { connection: Some(connection), exchange, states: States::Current })
     }
-}
-
-/// Figures about the run, taken once a second.
-#[derive(Default)]
-struct Usage {
-    last: Option<(Instant, u64, u64)>,
-    told: Option<Stats>,
-}
-
-impl Usage {
-    /// The last figures once more, with another recording.
-    fn again(&mut self, recording: Option<String>) -> Option<Stats> {
-        let told = self.told.as_mut()?;
-        told.recording = recording;
-        Some(told.clone())
-    }
-
-    fn stats(
-        &mut self,
-        pipeline: &Pipeline,
-        updates_dropped: u64,
-        recording: Option<String>,
-    ) -> Option<Stats> {
-        let totals = pipeline.totals();
-        let cpu_ns = process_cpu_ns();
-        let now = Instant::now();
-        let (before, seen_before, cpu_before) = self.last.unwrap_or((now, totals.seen, cpu_ns));
-        let seconds = now.duration_since(before).as_secs_f64();
-        // The first figures come at once, though no rate is known yet: hooks and memory are.
-        if self.last.is_some() && seconds < STATS_EVERY_S {
-            return None;
-        }
-        let seconds = seconds.max(STATS_EVERY_S);
-        self.last = Some((now, totals.seen, cpu_ns));
-        let attached = |group: &&Group| pipeline.health().group(**group) == GroupHealth::Attached;
-        let stats = Stats {
-            events_per_s: (totals.seen - seen_before) as f64 / seconds,
-            seen: totals.seen,
-            lost: totals.lost,
-            tracked: totals.tracked as u64,
-            cpu_percent: (cpu_ns - cpu_before) as f64 / seconds / 1e7,
-            rss_bytes: resident_bytes(),
-            recording,
-            hooks_attached: u32::try_from(Group::ALL.iter().filter(attached).count()).unwrap_or(0),
-            hooks_total: u32::try_from(Group::ALL.len()).unwrap_or(0),
-            updates_dropped,
-        };
-        self.told = Some(stats.clone());
-        Some(stats)
-    }
-}
-
-fn process_cpu_ns() -> u64 {
-    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).map_or(0, |time| {
-        let seconds = u64::try_from(time.tv_sec()).unwrap_or(0);
-        seconds * 1_000_000_000 + u64::try_from(time.tv_nsec()).unwrap_or(0)
-    })
-}
-
-/// Resident memory from /proc/self/statm; 0 where that cannot be read.
-fn resident_bytes() -> u64 {
-    let page_bytes = nix::unistd::sysconf(nix::unistd::SysconfVar::PAGE_SIZE).ok().flatten();
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok());
-    let page_bytes = page_bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(4096);
-    pages.unwrap_or(0) * page_bytes
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::args::{OutputArgs, TraceArgs, WatchArgs};
 use super::sinks::{Form, Lines};
 use super::trace::{self, Sink, Until};
 use super::view::View;
-use super::{logging, view};
+use super::{logging, remote, view};
 use crate::engine::TellChanged;
 use crate::filter::Filter;
 use crate::pipeline;
@@ -14,6 +14,15 @@ use crate::ports::PortSet;
 
 pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<()> {
     let filter = args.filter.filter()?;
+    if let Some(socket) = &args.from {
+        return match form(args.output) {
+            Some(form) => {
+                logging::to_stderr(level);
+                remote::lines(socket, form, &filter, args)
+            }
+            None => remote::view(socket, &filter, level),
+        };
+    }
     let mut sink = open(args.output, filter, level)?;
     let options = sink.options(&args.trace);
     let until = Until { duration: args.trace.duration };
@@ -41,19 +50,23 @@ impl Shown {
     }
 }
 
-/// The live view where stdout is a terminal and nothing else was asked for, else lines.
+/// How lines are to be written; `None` for the live view: where stdout is a terminal and nothing else was asked for.
+fn form(output: OutputArgs) -> Option<Form> {
+    match (output.json, output.plain) {
+        (true, _) => Some(Form::Json),
+        (_, true) => Some(Form::Plain),
+        _ if !stdout().is_terminal() => Some(Form::Plain),
+        _ => None,
+    }
+}
+
+/// The live view or lines.
 pub(super) fn open(
     output: OutputArgs,
     filter: Filter,
     level: log::LevelFilter,
 ) -> anyhow::Result<Shown> {
-    let form = match (output.json, output.plain) {
-        (true, _) => Some(Form::Json),
-        (_, true) => Some(Form::Plain),
-        _ if !stdout().is_terminal() => Some(Form::Plain),
-        _ => None,
-    };
-    let Some(form) = form else {
+    let Some(form) = form(output) else {
         view::take_log(level)?;
         return Ok(Shown {
             sink: Box::new(View::open(&filter)?),

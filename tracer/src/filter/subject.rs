@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::keys::Key;
 use super::term::{Term, Test};
-use crate::record::{ClosedBy, Connection, Exchange, Family, Outcome, SocketAddress};
-use crate::tcp::{Endpoint, TcpState};
+use crate::record::{ClosedBy, Connection, Exchange, Family, SocketAddress};
+use crate::tcp::TcpState;
 
 /// Which states `state:` looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +111,8 @@ fn visit_connection<'a>(key: Key, c: &'a Connection, f: &mut dyn FnMut(Option<Va
         Key::Lhost => f(host(&c.local)),
         Key::Rhost => f(host(&c.remote)),
         Key::Host => [&c.local, &c.remote].into_iter().for_each(|end| f(host(end))),
-        Key::Role => f(c.endpoint.map(|role| Value::Text(role_name(role)))),
-        Key::Outcome => f(outcome_name(c.outcome).map(Value::Text)),
+        Key::Role => f(c.endpoint.map(|role| Value::Text(role.name()))),
+        Key::Outcome => f(c.outcome.name().map(Value::Text)),
         Key::ClosedBy => f(c.closed_by.map(|by| Value::Text(closed_by_name(by)))),
         Key::Family => f(Some(Value::Text(family_name(c.family)))),
         Key::Pid => f(c.pid.map(|pid| Value::Number(pid.into()))),
@@ -170,28 +170,6 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-const fn role_name(role: Endpoint) -> &'static str {
-    match role {
-        Endpoint::Client => "client",
-        Endpoint::Server => "server",
-    }
-}
-
-/// `None` where the outcome is unknown.
-const fn outcome_name(outcome: Outcome) -> Option<&'static str> {
-    Some(match outcome {
-        Outcome::Graceful => "graceful",
-        Outcome::ResetByLocal => "reset_by_local",
-        Outcome::ResetByRemote => "reset_by_remote",
-        Outcome::Refused => "refused",
-        Outcome::TimedOut => "timed_out",
-        Outcome::Unreachable => "unreachable",
-        Outcome::Aborted => "aborted",
-        Outcome::Open => "open",
-        Outcome::Unknown => return None,
-    })
-}
-
 const fn closed_by_name(by: ClosedBy) -> &'static str {
     match by {
         ClosedBy::Local => "local",
@@ -210,6 +188,8 @@ const fn family_name(family: Family) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Outcome;
+    use crate::tcp::Endpoint;
 
     #[test]
     fn the_path_of_every_form_of_target_is_found() {
@@ -251,16 +231,13 @@ mod tests {
             Outcome::Aborted,
             Outcome::Open,
         ] {
-            assert_eq!(
-                json(serde_json::to_value(outcome).unwrap()),
-                outcome_name(outcome).unwrap()
-            );
+            assert_eq!(json(serde_json::to_value(outcome).unwrap()), outcome.name().unwrap());
         }
         for by in [ClosedBy::Local, ClosedBy::Remote, ClosedBy::Both] {
             assert_eq!(json(serde_json::to_value(by).unwrap()), closed_by_name(by));
         }
         for role in [Endpoint::Client, Endpoint::Server] {
-            assert_eq!(json(serde_json::to_value(role).unwrap()), role_name(role));
+            assert_eq!(json(serde_json::to_value(role).unwrap()), role.name());
         }
         for family in [Family::Ipv4, Family::Ipv6] {
             assert_eq!(json(serde_json::to_value(family).unwrap()), family_name(family));

@@ -297,6 +297,24 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// As in records and filters; `None` where it is unknown.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Outcome::Graceful => "graceful",
+            Outcome::ResetByLocal => "reset_by_local",
+            Outcome::ResetByRemote => "reset_by_remote",
+            Outcome::Refused => "refused",
+            Outcome::TimedOut => "timed_out",
+            Outcome::Unreachable => "unreachable",
+            Outcome::Aborted => "aborted",
+            Outcome::Open => "open",
+            Outcome::Unknown => return None,
+        })
+    }
+}
+
 /// `outcome` in JSON, where unknown is `null`.
 mod outcome {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};

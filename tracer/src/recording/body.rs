@@ -1,7 +1,9 @@
 //! The unpacked body of a block, record by record.
 
-use super::Report;
-use super::pack::{Unpacked, Unpacker};
+use std::sync::Arc;
+
+use super::pack::{self, Unpacked, Unpacker};
+use super::{Report, Told};
 use crate::record::Record;
 
 /// A body and how far it has been read.
@@ -36,17 +38,41 @@ impl Body {
                 return None;
             };
             self.position = self.bytes.len() - rest.len();
-            self.left -= u32::from(!matches!(unpacked, Unpacked::Unsaid));
+            self.left -= u32::from(unpacked.is_counted());
             match unpacked {
                 Unpacked::Record(record) => {
                     report.read.count(&record);
                     return Some(record);
                 }
-                Unpacked::Unsaid => {}
+                Unpacked::Unsaid | Unpacked::Note(_) | Unpacked::Figures(_) => {}
                 Unpacked::UnknownKind => report.unknown_kinds += 1,
                 Unpacked::Unreadable => report.unreadable_records += 1,
             }
         }
         None
+    }
+
+    /// Everything that it tells from here to its end, notes and figures included.
+    pub fn told(&mut self, report: &mut Report) -> Vec<Told> {
+        let mut told = Vec::new();
+        while let Some((unpacked, rest)) = self.unpacker.next(&self.bytes[self.position..]) {
+            self.position = self.bytes.len() - rest.len();
+            self.left = self.left.saturating_sub(u32::from(unpacked.is_counted()));
+            match unpacked {
+                Unpacked::Record(record) => {
+                    report.read.count(&record);
+                    told.push(Told::Record(record));
+                }
+                Unpacked::Note(bytes) => {
+                    told.extend(pack::read(bytes).map(|note| Told::Note(Arc::new(note))));
+                }
+                Unpacked::Figures(bytes) => told.extend(pack::read(bytes).map(Told::Figures)),
+                Unpacked::Unsaid => {}
+                Unpacked::UnknownKind => report.unknown_kinds += 1,
+                Unpacked::Unreadable => report.unreadable_records += 1,
+            }
+        }
+        report.unreadable_records += u64::from(std::mem::take(&mut self.left));
+        told
     }
 }

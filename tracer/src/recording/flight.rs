@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use super::frame::Frame;
 use super::{Sink, Totals, WriteError, Writer};
@@ -21,9 +22,9 @@ pub struct Kept {
     crowded_out: Option<Timestamp>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Block {
-    bytes: Vec<u8>,
+    bytes: Arc<[u8]>,
     totals: Totals,
     last_at: Timestamp,
 }
@@ -45,10 +46,15 @@ impl Kept {
         recording: &mut Writer<S>,
         now: Timestamp,
     ) -> Result<(), WriteError> {
-        self.blocks
-            .iter()
-            .filter(|block| self.is_young(block, now))
-            .try_for_each(|block| recording.put_whole(&block.bytes, &block.totals))
+        self.share(self.keep_ns, now).write_into(recording)
+    }
+
+    /// What is kept of the last `last_ns` before `now`, as it is now, for another thread to write.
+    #[must_use]
+    pub fn share(&self, last_ns: u64, now: Timestamp) -> KeptBlocks {
+        let last_ns = last_ns.min(self.keep_ns);
+        let blocks = self.blocks.iter().filter(|block| now.since_ns(block.last_at) <= last_ns);
+        KeptBlocks(blocks.cloned().collect())
     }
 
     /// How much of the time before `now` is missing because it did not fit into memory, nanoseconds.
@@ -83,6 +89,20 @@ impl Kept {
     }
 }
 
+/// Blocks that were kept. They share their bytes with [`Kept`].
+#[derive(Clone, Debug)]
+pub struct KeptBlocks(Vec<Block>);
+
+impl KeptBlocks {
+    /// Adds them to a recording.
+    ///
+    /// # Errors
+    /// [`WriteError::Full`], [`WriteError::Io`].
+    pub fn write_into<S: Sink>(&self, recording: &mut Writer<S>) -> Result<(), WriteError> {
+        self.0.iter().try_for_each(|block| recording.put_whole(&block.bytes, &block.totals))
+    }
+}
+
 impl Sink for Kept {
     /// The file header and the block of the `host` record are every recording's own.
     fn put(&mut self, part: &[u8], totals: &Totals) -> io::Result<()> {
@@ -91,7 +111,7 @@ impl Sink for Kept {
         };
         self.begun.get_or_insert(frame.first_at);
         self.bytes += part.len();
-        let block = Block { bytes: part.to_vec(), totals: *totals, last_at: frame.last_at };
+        let block = Block { bytes: part.into(), totals: *totals, last_at: frame.last_at };
         self.blocks.push_back(block);
         self.drop_old(frame.last_at);
         Ok(())

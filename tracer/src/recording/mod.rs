@@ -18,6 +18,7 @@ mod reader;
 mod report;
 mod series;
 mod tail;
+mod told;
 mod window;
 mod writer;
 
@@ -28,18 +29,19 @@ pub use ahead::{Ahead, Sight};
 pub use behind::Behind;
 pub use error::{ReadError, WriteError};
 pub use file::{Existing, Sink, create};
-pub use flight::Kept;
+pub use flight::{Kept, KeptBlocks};
 pub use outline::outline;
 pub use reader::Reader;
 pub use report::{Gap, Report};
 pub use series::{Limits, Series};
 pub use tail::{Tail, tail};
+pub use told::{Figures, Told};
 pub use writer::{Totals, Writer};
 
 /// Major version of the format: a reader refuses files with a higher one.
 pub const FORMAT_MAJOR: u16 = 1;
 /// Minor version: goes up with additions that older readers pass over.
-pub const FORMAT_MINOR: u16 = 0;
+pub const FORMAT_MINOR: u16 = 1;
 
 /// Unpacked bytes at which the writer closes a block.
 pub const BLOCK_TARGET_BYTES: usize = 256 * 1024;

@@ -13,6 +13,7 @@ use rustc_hash::FxHashMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::Figures;
 use crate::record::{Connection, Exchange, Headers, Host, Record};
 use crate::time::Timestamp;
 
@@ -26,6 +27,8 @@ const HEADERS: u8 = 7;
 const EXCHANGE: u8 = 9;
 /// No record: a connection that goes on, as it is so far.
 const NOTE: u8 = 10;
+/// No record: figures about the run, in what a daemon sends to a view.
+const FIGURES: u8 = 11;
 
 /// A record that found no room in a block, with its length.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +86,15 @@ impl Packer {
         max_bytes: usize,
     ) -> Result<(), TooLarge> {
         append(NOTE, body, max_bytes, |body| pack(connection, body))
+    }
+
+    /// Appends figures about the run; the same otherwise.
+    pub fn push_figures(
+        figures: &Figures,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<(), TooLarge> {
+        append(FIGURES, body, max_bytes, |body| pack(figures, body))
     }
 
     fn push_exchange(
@@ -179,14 +191,25 @@ impl Flavor for Append<'_> {
 
 /// One step through a body.
 #[derive(Debug)]
-pub(super) enum Unpacked {
+pub(super) enum Unpacked<'b> {
     Record(Record),
-    /// What later records refer to, and notes.
+    /// What later records refer to.
     Unsaid,
+    /// A connection that goes on; not unpacked, as most have no use for it.
+    Note(&'b [u8]),
+    /// Figures about the run, likewise.
+    Figures(&'b [u8]),
     /// A kind of record that a later version added.
     UnknownKind,
     /// Its bytes are not that kind of record.
     Unreadable,
+}
+
+impl Unpacked<'_> {
+    /// Whether the block's frame counts it as a record.
+    pub const fn is_counted(&self) -> bool {
+        !matches!(self, Unpacked::Unsaid | Unpacked::Note(_) | Unpacked::Figures(_))
+    }
 }
 
 /// A host record; the last of its fields is missing in recordings from before there were filters in it.
@@ -232,12 +255,12 @@ impl Unpacker {
     }
 
     /// Takes the next entry off the front of `body`: `None` at its end, or where what is left is too short.
-    pub fn next<'b>(&mut self, body: &'b [u8]) -> Option<(Unpacked, &'b [u8])> {
+    pub fn next<'b>(&mut self, body: &'b [u8]) -> Option<(Unpacked<'b>, &'b [u8])> {
         let (kind, bytes, rest) = entry(body)?;
         Some((self.unpack(kind, bytes), rest))
     }
 
-    fn unpack(&mut self, kind: u8, bytes: &[u8]) -> Unpacked {
+    fn unpack<'b>(&mut self, kind: u8, bytes: &'b [u8]) -> Unpacked<'b> {
         let record = match kind {
             HOST => host(bytes).map(|host| Record::Host(Arc::new(host))),
             TRANSITION => read(bytes).map(Record::Transition),
@@ -251,7 +274,8 @@ impl Unpacker {
                 self.headers.push(text.and_then(Headers::from_text).unwrap_or_default());
                 return Unpacked::Unsaid;
             }
-            NOTE => return Unpacked::Unsaid,
+            NOTE => return Unpacked::Note(bytes),
+            FIGURES => return Unpacked::Figures(bytes),
             _ => return Unpacked::UnknownKind,
         };
         record.map_or(Unpacked::Unreadable, Unpacked::Record)
@@ -278,7 +302,7 @@ impl Unpacker {
 }
 
 /// Bytes behind the value are fields of a later version.
-fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(super) fn read<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::take_from_bytes(bytes).ok().map(|(value, _later_fields)| value)
 }
 

@@ -5,7 +5,7 @@ use std::io::Read;
 use super::body::Body;
 use super::frame::{self, BLOCK_MAGIC, BlockKind, FILE_HEADER_BYTES, FRAME_BYTES, Frame};
 use super::window::Window;
-use super::{FORMAT_MAJOR, Gap, MAX_BLOCK_BYTES, ReadError, Report, Totals};
+use super::{FORMAT_MAJOR, Gap, MAX_BLOCK_BYTES, ReadError, Report, Told, Totals};
 use crate::record::Record;
 
 /// How far a block is looked for in a file that does not begin as a recording.
@@ -94,6 +94,16 @@ impl<R: Read> Reader<R> {
             }
         }
         Ok(None)
+    }
+
+    /// What the next block tells, in its order, notes and figures included: for who shows a stream as it comes. `None` behind the
+    /// last block. Not to be mixed with the iteration.
+    ///
+    /// # Errors
+    /// [`ReadError::Io`].
+    pub fn next_block(&mut self) -> Result<Option<Vec<Told>>, ReadError> {
+        let Some(_) = self.next_body()? else { return Ok(None) };
+        Ok(Some(self.body.told(&mut self.report)))
     }
 
     /// The block that was unpacked last, for who reads it later.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::frame::{BlockKind, FRAME_BYTES, Frame, file_header};
 use super::{
-    BLOCK_AGE_NS, BLOCK_TARGET_BYTES, FORMAT_MAJOR, FORMAT_MINOR, MAX_RECORD_BYTES, Sink,
+    BLOCK_AGE_NS, BLOCK_TARGET_BYTES, FORMAT_MAJOR, FORMAT_MINOR, Figures, MAX_RECORD_BYTES, Sink,
     WriteError, pack,
 };
 use crate::record::{Connection, Host, Loss, Record};
@@ -152,6 +152,18 @@ impl<S: Sink> Writer<S> {
         let packed = pack::Packer::push_note(connection, &mut self.pending.body, MAX_RECORD_BYTES);
         if packed.is_ok() {
             self.pending.note_time(now);
+        }
+        Ok(())
+    }
+
+    /// Adds figures about the run: no record either.
+    ///
+    /// # Errors
+    /// As [`Writer::write`].
+    pub fn figures(&mut self, figures: &Figures) -> Result<(), WriteError> {
+        let packed = pack::Packer::push_figures(figures, &mut self.pending.body, MAX_RECORD_BYTES);
+        if packed.is_ok() {
+            self.pending.note_time(figures.at);
         }
         Ok(())
     }

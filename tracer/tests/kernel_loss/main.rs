@@ -10,6 +10,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod daemon;
 mod files;
 #[path = "../support/mod.rs"]
 mod support;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         trial("on_a_saturated_host_what_happens_is_told_within_seconds", saturated),
         trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
         trial("what_is_thrown_away_unread_is_counted", thrown_away),
+        trial("what_a_daemon_tells_keeps_and_counts_is_the_same", daemon::tells_keeps_and_counts),
         trial("a_recording_in_several_files_is_whole_in_each", files::in_several_files),
         trial("recordings_of_two_hosts_become_one_by_one_clock", files::of_two_hosts),
         trial("the_last_minutes_are_written_when_something_happens", files::of_the_last_minutes),

@@ -9,6 +9,7 @@
 )]
 
 mod connections;
+mod daemon;
 mod files;
 mod finding;
 mod screen;
@@ -43,6 +44,7 @@ const TABLE: &[Case] = &[
         files::taken_along,
     ),
     ("a_leaked_close_wait_is_told_with_its_reason_one_key_from_its_story", trouble::close_wait),
+    ("a_daemon_is_watched_in_the_same_view_and_found_again_when_it_comes_back", daemon::watched),
     ("the_screen_fits_the_terminal_at_every_size", terminal::sizes),
     ("q_leaves_with_status_0_and_gives_the_terminal_back", terminal::quit),
     ("sigterm_leaves_with_status_0_and_gives_the_terminal_back", terminal::sigterm),

@@ -128,6 +128,8 @@ pub struct Model {
     pub losses: BTreeMap<String, u64>,
     /// Where the recording stands that is played; `None` for what happens now.
     pub play: Option<PlayStatus>,
+    /// Whether who tells all this has gone.
+    pub is_away: bool,
     /// What became of something that was asked for, and until when it is told.
     notice: Option<(Timestamp, Notice)>,
     /// Of a recording: records in each of as many parts of its time; empty where that is not known.
@@ -162,6 +164,7 @@ impl Model {
             host: None,
             losses: BTreeMap::new(),
             play: None,
+            is_away: false,
             notice: None,
             time_line: Vec::new(),
             filter: None,
@@ -276,6 +279,7 @@ impl Model {
                 self.stats.lost = status.lost;
                 self.play = Some(status);
             }
+            Update::Away(is_away) => self.is_away = is_away,
             Update::Restart(at) => self.restart(at),
             Update::TimeLine(records) => self.time_line = records,
             Update::Notice(notice) => self.show_notice(notice),
@@ -351,6 +355,9 @@ impl Model {
 fn is_about_the_run(update: &Update) -> bool {
     matches!(
         update,
-        Update::Stats(_) | Update::Notice(_) | Update::Record(Record::Host(_) | Record::Loss(_))
+        Update::Stats(_)
+            | Update::Notice(_)
+            | Update::Away(_)
+            | Update::Record(Record::Host(_) | Record::Loss(_))
     )
 }

@@ -91,6 +91,7 @@ fn flow(model: &Model, theme: &Theme) -> (String, Style) {
         return play(status, theme);
     }
     match &model.flow {
+        Flow::Live if model.is_away => ("○ DAEMON GONE, looking for it".to_owned(), theme.bad),
         Flow::Live => ("● live".to_owned(), theme.good),
         Flow::Paused { held } if held.len() >= MAX_HELD => {
             ("‖ PAUSED, no room for more changes".to_owned(), theme.bad)
