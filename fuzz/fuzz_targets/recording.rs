@@ -54,12 +54,21 @@ fn read(file: &[u8]) {
     _ = report.to_string();
 }
 
+/// As a client of a daemon reads it, notes and figures included.
+fn follow(stream: &[u8]) {
+    let Ok(mut reader) = Reader::new(stream) else { return };
+    while let Some(told) = reader.next_block().expect("memory can always be read") {
+        drop(told);
+    }
+}
+
 fuzz_target!(|bytes: &[u8]| {
     read(bytes);
     if let [cut, bytes @ ..] = bytes {
         let (first, second) = bytes.split_at(usize::from(*cut).min(bytes.len()));
         let mut file = file_of(&[first, second]);
         read(&file);
+        follow(&file);
         // The same with one byte of it damaged.
         let at = FILE_HEADER_BYTES + usize::from(*cut);
         if let Some(byte) = file.get_mut(at) {

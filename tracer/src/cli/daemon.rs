@@ -120,7 +120,7 @@ impl Sink for Daemon {
         if let Some(metrics) = &mut self.metrics {
             metrics.take(outputs);
         }
-        self.audience.take(outputs);
+        self.audience.take(outputs, pipeline.now());
         if !self.audience.is_empty()
             && let Some(stats) = self.usage.stats(pipeline, 0, None)
         {

@@ -4,17 +4,15 @@ use std::fs::File;
 use std::io::{IsTerminal, stdout};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::args::ViewArgs;
 use super::desk::{self, Desk};
-use super::view::{parse_row_filter, take_log};
+use super::view::{asked_to_stop, parse_row_filter, take_log};
 use crate::export::Format;
 use crate::filter::{Filter, Selector};
 use crate::playback::{Play, Player, Source, Wanted};
@@ -49,10 +47,7 @@ pub(super) fn run(args: &ViewArgs, level: log::LevelFilter) -> anyhow::Result<()
     let (plays, asked) = channel();
     let (desk, _) = desk::desk(updates.clone());
     let at = Arc::new(AtomicU64::new(begin.0));
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register(signal, Arc::clone(&stop)).context("cannot listen for signals")?;
-    }
+    let stop = asked_to_stop(None)?;
     let options = ViewOptions {
         parse_filter: parse_row_filter,
         filter: (!filter.is_all()).then(|| filter.to_string()),

@@ -11,14 +11,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use nix::time::{ClockId, clock_gettime};
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::args::{RecordArgs, WatchArgs};
 use super::desk::{self, Desk};
 use super::sinks::{Form, Lines};
 use super::trace::{self, Sink as _};
-use super::view::{parse_row_filter, take_log};
+use super::view::{asked_to_stop, parse_row_filter, take_log};
 use crate::daemon::connect::{self, Answer};
 use crate::daemon::protocol::Want;
 use crate::engine::Output;
@@ -97,17 +95,19 @@ fn output_of(told: Told) -> Option<Output> {
 }
 
 /// The live view of what the daemon at `socket` sees.
-pub(super) fn view(socket: &Path, filter: &Filter, level: log::LevelFilter) -> anyhow::Result<()> {
+pub(super) fn view(
+    socket: &Path,
+    filter: &Filter,
+    duration: Option<Duration>,
+    level: log::LevelFilter,
+) -> anyhow::Result<()> {
     // Before the terminal is taken: a daemon that is not there is said in a line.
     let answer = connect::ask(socket, Want::Live { filter: None })?;
     take_log(level)?;
     let (updates, receiver) = sync_channel(BATCHES);
     let (desk, _) = desk::desk(updates.clone());
     let clock = Arc::<RemoteClock>::default();
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register(signal, Arc::clone(&stop)).context("cannot listen for signals")?;
-    }
+    let stop = asked_to_stop(duration)?;
     let options = ViewOptions {
         parse_filter: parse_row_filter,
         filter: (!filter.is_all()).then(|| filter.to_string()),

@@ -7,6 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::desk::{self, ViewRecording};
 use super::trace::Sink;
@@ -210,6 +212,24 @@ fn draw(
     let _stop = StopOnDrop(stop);
     super::priority::stand_back();
     tui::run(updates, options)
+}
+
+/// True once SIGINT or SIGTERM asks for the end, or `duration` is over.
+pub(super) fn asked_to_stop(duration: Option<Duration>) -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        flag::register(signal, Arc::clone(&stop)).context("cannot listen for signals")?;
+    }
+    if let Some(duration) = duration {
+        let stop = Arc::clone(&stop);
+        let wait = move || {
+            std::thread::sleep(duration);
+            stop.store(true, Ordering::Relaxed);
+        };
+        let thread = std::thread::Builder::new().name("time".to_owned());
+        thread.spawn(wait).context("cannot start a thread")?;
+    }
+    Ok(stop)
 }
 
 pub(super) fn parse_row_filter(text: &str) -> Result<Box<dyn RowFilter>, String> {

@@ -20,7 +20,7 @@ pub(super) fn run(args: &WatchArgs, level: log::LevelFilter) -> anyhow::Result<(
                 logging::to_stderr(level);
                 remote::lines(socket, form, &filter, args)
             }
-            None => remote::view(socket, &filter, level),
+            None => remote::view(socket, &filter, args.trace.duration, level),
         };
     }
     let mut sink = open(args.output, filter, level)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::engine::Output;
 use crate::recording::Figures;
+use crate::time::Timestamp;
 
 /// Looks that may wait for a client: more than a second of them. One that is behind farther is cut off, and begins anew.
 const WAITING_LOOKS: usize = 256;
@@ -17,6 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(5);
 pub struct Look {
     /// In order.
     pub outputs: Vec<Output>,
+    /// When the last of them were told.
+    pub at: Timestamp,
     /// Figures about the run, about once a second.
     pub figures: Option<Figures>,
     /// The run is over: nothing follows.
@@ -64,11 +67,12 @@ impl Audience {
         self.cut_off
     }
 
-    /// Takes one look's outputs, none included.
-    pub fn take(&mut self, outputs: &[Output]) {
+    /// Takes one look's outputs, none included, at its time.
+    pub fn take(&mut self, outputs: &[Output], at: Timestamp) {
         if self.is_empty() {
             return;
         }
+        self.next.at = at;
         self.next.outputs.extend_from_slice(outputs);
         if self.told.elapsed() >= LOOK_EVERY {
             self.tell();
@@ -111,7 +115,6 @@ impl Audience {
 mod tests {
     use super::*;
     use crate::record::{Loss, Record};
-    use crate::time::Timestamp;
 
     fn output(events: u64) -> Output {
         let hook = "payload".to_owned();
@@ -129,11 +132,11 @@ mod tests {
     #[test]
     fn each_client_gets_everything_from_where_it_came_to_the_end() {
         let mut audience = Audience::default();
-        audience.take(&[output(1)]);
+        audience.take(&[output(1)], Timestamp(1));
         let first = audience.admit();
-        audience.take(&[output(2), output(3)]);
+        audience.take(&[output(2), output(3)], Timestamp(1));
         let second = audience.admit();
-        audience.take(&[output(4)]);
+        audience.take(&[output(4)], Timestamp(1));
         audience.end();
         let told = |looks: &Receiver<Arc<Look>>| {
             let looks: Vec<_> = looks.iter().collect();
@@ -150,7 +153,7 @@ mod tests {
         let mut audience = Audience::default();
         let (stuck, reader) = (audience.admit(), audience.admit());
         for number in 0..WAITING_LOOKS as u64 + 10 {
-            audience.take(&[output(number)]);
+            audience.take(&[output(number)], Timestamp(1));
             audience.tell();
             assert_eq!(numbers(&reader.recv().unwrap()), [number]);
         }
@@ -162,7 +165,7 @@ mod tests {
     fn a_client_that_is_gone_is_forgotten() {
         let mut audience = Audience::default();
         drop(audience.admit());
-        audience.take(&[output(1)]);
+        audience.take(&[output(1)], Timestamp(1));
         audience.tell();
         assert!(audience.is_empty());
         assert_eq!(audience.cut_off(), 0);

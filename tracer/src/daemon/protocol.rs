@@ -144,4 +144,13 @@ mod tests {
         let long = format!("{{\"tracer\":1,\"want\":\"{}\"}}", "x".repeat(100_000));
         assert!(said(&long).is_err());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_are_answered(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300)) {
+            if let Err(error) = receive(&bytes[..]) {
+                assert!(!error.to_string().contains('\n'), "one line");
+            }
+        }
+    }
 }

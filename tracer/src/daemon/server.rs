@@ -312,6 +312,7 @@ impl Watcher {
     }
 
     fn take(&mut self, look: &Look) -> Result<(), WriteError> {
+        self.now = self.now.max(look.at);
         // One output after the other: a note stands in front of the records that come behind it.
         for output in &look.outputs {
             match output {
@@ -333,7 +334,6 @@ impl Watcher {
             }
         }
         if let Some(figures) = &look.figures {
-            self.now = figures.at;
             self.writer.figures(figures)?;
         }
         Ok(())

@@ -1,68 +1,34 @@
 //! A daemon: what it tells those who watch, what it keeps and what it counts are the same.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use tracer::record::Record;
 use tracer::recording::Reader;
 
+use crate::support::daemon::Daemon;
 use crate::support::environment;
 use crate::support::netns::Namespace;
 use crate::support::records::Line;
 use crate::support::tracing::Tracing;
 use crate::{CONNECTIONS, make_connections};
 
-/// `tracer daemon`, and where its figures are.
-struct Daemon {
-    child: Child,
-    figures_at: String,
-}
-
-impl Daemon {
-    fn start(socket: &Path) -> Result<Daemon, String> {
-        let mut child = Command::new(environment::tracer())
-            .args(["daemon", "--metrics", "127.0.0.1:0", "--socket"])
-            .arg(socket)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(|e| e.to_string())?;
-        let said = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut lines = said.lines().map_while(Result::ok);
-        let ready = lines.find(|line| line.contains("listening at")).unwrap_or_default();
-        std::thread::spawn(move || lines.count());
-        let address = ready.split_once("http://").and_then(|(_, rest)| rest.split_once('/'));
-        let figures_at = address.map(|(address, _)| address.to_owned());
-        let figures_at = figures_at.ok_or_else(|| format!("it said {ready:?}"))?;
-        Ok(Daemon { child, figures_at })
-    }
-
-    /// What a scraper reads.
-    fn figures(&self) -> Result<String, String> {
-        let mut stream = TcpStream::connect(&self.figures_at).map_err(|e| e.to_string())?;
-        stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
-        let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
-        stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).map_err(|e| e.to_string())?;
-        if text.starts_with("HTTP/1.1 200 ") && text.trim_end().ends_with("# EOF") {
-            Ok(text)
-        } else {
-            Err(format!("no figures: {text}"))
-        }
-    }
-
-    fn stop(mut self) -> Result<(), String> {
-        let pid = Pid::from_raw(self.child.id().cast_signed());
-        kill(pid, Signal::SIGTERM).map_err(|e| e.to_string())?;
-        let status = self.child.wait().map_err(|e| e.to_string())?;
-        if status.success() { Ok(()) } else { Err(format!("the daemon: {status}")) }
+/// What a scraper reads at the address that the daemon has said.
+fn figures(daemon: &Daemon) -> Result<String, String> {
+    let address = daemon.said.split_once("http://").and_then(|(_, rest)| rest.split_once('/'));
+    let (address, _) = address.ok_or_else(|| format!("no address in {:?}", daemon.said))?;
+    let mut stream = TcpStream::connect(address).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(Duration::from_secs(20))).map_err(|e| e.to_string())?;
+    let request = "GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).map_err(|e| e.to_string())?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text).map_err(|e| e.to_string())?;
+    if text.starts_with("HTTP/1.1 200 ") && text.trim_end().ends_with("# EOF") {
+        Ok(text)
+    } else {
+        Err(format!("no figures: {text}"))
     }
 }
 
@@ -77,7 +43,7 @@ pub fn tells_keeps_and_counts() -> Result<(), String> {
     let socket = folder.path().join("tracer.sock");
     let namespace = Namespace::new().map_err(|e| e.to_string())?;
     let netns = namespace.inode();
-    let daemon = Daemon::start(&socket)?;
+    let mut daemon = Daemon::start(&socket, &["--metrics", "127.0.0.1:0"]);
     let from = socket.display().to_string();
     let watching = Tracing::start(&["--from", &from, &format!("netns:{netns}")])?;
     make_connections(&namespace);
@@ -89,14 +55,14 @@ pub fn tells_keeps_and_counts() -> Result<(), String> {
         lines.iter().filter(|output| is_end(&output.line)).count() >= expected
             || lines.iter().any(|output| is_loss(&output.line))
     });
-    let figures = daemon.figures()?;
+    let figures = figures(&daemon)?;
     let kept = folder.path().join("kept.trace");
     let saved = Command::new(environment::tracer())
         .args(["record", "--from", &from, "-o"])
         .arg(&kept)
         .output()
         .map_err(|e| e.to_string())?;
-    daemon.stop()?;
+    let ended = daemon.stop();
     let run = watching.stop();
     let told = run.lines.iter().filter(|output| is_end(&output.line)).count();
     let lost = run.lines.iter().any(|output| is_loss(&output.line));
@@ -108,8 +74,8 @@ pub fn tells_keeps_and_counts() -> Result<(), String> {
         .count();
     let counted = sum(&figures, "tracer_connections_ended_total{");
     println!("{told} ends told to who watched, {kept} kept, {counted} counted; lost: {lost}");
-    if !all_told || !run.status.success() || !run.unreadable.is_empty() {
-        return Err(format!("{} ends told; {}: {}", told, run.status, run.stderr));
+    if !all_told || !ended.success() || !run.status.success() || !run.unreadable.is_empty() {
+        return Err(format!("{told} ends told; {ended}; {}: {}", run.status, run.stderr));
     }
     if !saved.status.success() || !reader.report().is_whole() {
         return Err(format!("what was kept is not whole: {}", reader.report()));

@@ -1,53 +1,16 @@
 //! The same view over what a daemon sees.
 
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::screen::Terminal;
 use crate::stage::{SIZE, Stage, UTF8, owner, stands};
+use crate::support::daemon::Daemon;
 use crate::support::environment;
-
-/// `tracer daemon`, ended when dropped.
-struct Daemon(Child);
-
-impl Daemon {
-    /// Comes back when its hooks are attached.
-    #[track_caller]
-    fn start(socket: &Path) -> Daemon {
-        let mut child = Command::new(environment::tracer())
-            .args(["daemon", "--last", "1m", "--socket"])
-            .arg(socket)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("start the daemon");
-        let said = BufReader::new(child.stderr.take().expect("stderr is piped"));
-        let mut lines = said.lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("listening at")), "it never listened");
-        // What more it says is read, so that it never waits.
-        std::thread::spawn(move || lines.count());
-        Daemon(child)
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // One that has ended by itself fails the test elsewhere.
-        _ = kill(Pid::from_raw(self.0.id().cast_signed()), Signal::SIGTERM);
-        _ = self.0.wait();
-    }
-}
 
 pub fn watched(stage: &Stage) {
     let folder = tempfile::tempdir().expect("a folder for the socket");
     let socket = folder.path().join("tracer.sock");
-    let daemon = Daemon::start(&socket);
+    let daemon = Daemon::start(&socket, &[]);
     let listener = stage.listen(8080);
     let before = stage.connect(&listener);
     let tracer = environment::tracer();
@@ -78,7 +41,7 @@ pub fn watched(stage: &Stage) {
     view.until("that nobody tells it anything", |picture| {
         picture.header().contains("○ DAEMON GONE")
     });
-    let _daemon = Daemon::start(&socket);
+    let _daemon = Daemon::start(&socket, &[]);
     view.until("what the next daemon sees, and nothing of the first", |picture| {
         picture.header().contains("● live")
             && picture.has(&["ESTABLISHED", &asker, &before.client_address()])

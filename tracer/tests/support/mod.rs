@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "each test binary uses the part it needs")]
 
 pub mod actor;
+pub mod daemon;
 pub mod environment;
 pub mod load;
 pub mod netns;

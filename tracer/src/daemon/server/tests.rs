@@ -117,7 +117,7 @@ fn who_watches_is_told_what_is_open_and_from_then_on_what_happens() {
     let client = client(&place, Want::Live { filter: None });
     let (open, new) = (connection(1, 80), connection(2, 443));
     answer_live(&server, &mut audience, vec![Arc::clone(&open)]);
-    audience.take(&[Output::Changed(Arc::clone(&new)), ended(&open)]);
+    audience.take(&[Output::Changed(Arc::clone(&new)), ended(&open)], host().started_at);
     let figures = Figures { at: host().started_at, stats: Stats { seen: 7, ..Stats::default() } };
     audience.take_figures(figures.clone());
     audience.end();
@@ -141,7 +141,7 @@ fn what_changes_often_is_told_once_a_block_and_last_as_it_is() {
     answer_live(&server, &mut audience, Vec::new());
     let changes: Vec<Output> =
         (1..=1000).map(|port| Output::Changed(connection(1, port))).collect();
-    audience.take(&changes);
+    audience.take(&changes, host().started_at);
     audience.end();
     let (told, _) = client.join().unwrap();
     let ports: Vec<u16> = told
@@ -164,7 +164,7 @@ fn a_filter_is_the_clients_own() {
     answer_live(&server, &mut audience, vec![connection(1, 80), connection(2, 443)]);
     let all = client(&place, Want::Live { filter: None });
     answer_live(&server, &mut audience, Vec::new());
-    audience.take(&[ended(&connection(1, 80)), ended(&connection(2, 443))]);
+    audience.take(&[ended(&connection(1, 80)), ended(&connection(2, 443))], host().started_at);
     audience.end();
     let (told_http, _) = http.join().unwrap();
     let (told_all, _) = all.join().unwrap();
