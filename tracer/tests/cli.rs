@@ -374,3 +374,31 @@ fn there_are_completions_for_every_shell() {
         }
     }
 }
+
+#[test]
+fn where_no_daemon_listens_it_is_said_how_to_start_one() {
+    let folder = Folder::new();
+    let socket = folder.path("tracer.sock").to_str().unwrap().to_owned();
+    let output = folder.path("kept.trace").to_str().unwrap().to_owned();
+    for arguments in [
+        &["watch", "--plain", "--from", &socket][..],
+        &["record", "--from", &socket, "-o", &output],
+    ] {
+        let (out, err) = expect(1, arguments);
+        assert_eq!(out, "");
+        assert!(err.contains(&format!("`tracer daemon --socket {socket}`")), "{err}");
+    }
+    assert!(!folder.path("kept.trace").exists());
+}
+
+#[test]
+fn what_only_a_tracing_run_can_do_is_not_asked_of_a_daemon() {
+    for arguments in [
+        &["watch", "--from", "x.sock", "--hooks", "state"][..],
+        &["record", "--from", "x.sock", "-o", "x.trace", "--for", "1s"],
+        &["record", "--from", "x.sock", "-o", "x.trace", "port:80"],
+    ] {
+        let (_, err) = expect(2, arguments);
+        assert!(err.contains("cannot be used with"), "{err}");
+    }
+}

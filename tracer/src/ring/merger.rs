@@ -21,21 +21,45 @@ struct Slot {
     source: usize,
 }
 
+/// Stamps of a source's last events, in the order of their places, that are looked at for how far time has come: one more
+/// than could all have been held up between getting a place and being stamped.
+const RECENT: usize = 16;
+
 /// Events of one source that are noted and not passed on.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Waiting {
     events: usize,
     /// The oldest one's stamp.
     first_ns: u64,
-    /// The last stamp of the source.
-    last_ns: u64,
+    /// The last stamps of the source, each in the place of the one that came [`RECENT`] before it.
+    recent_ns: [u64; RECENT],
+    next: usize,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Waiting { events: 0, first_ns: 0, recent_ns: [u64::MAX; RECENT], next: 0 }
+    }
 }
 
 impl Waiting {
+    fn note(&mut self, at_ns: u64) {
+        self.events += 1;
+        self.recent_ns[self.next] = at_ns;
+        self.next = (self.next + 1) % RECENT;
+    }
+
+    /// Events behind those that were noted are not older. The last one's own stamp does not say so: where the program was
+    /// interrupted between the event's place and its stamp, others that came behind it were stamped before it.
+    fn settled_ns(&self) -> u64 {
+        let seen = self.recent_ns.iter().copied().filter(|at_ns| *at_ns < u64::MAX);
+        seen.min().unwrap_or(0).saturating_sub(SETTLE_NS)
+    }
+
     /// Whether no more of the source need be noted until some of these are passed on: the first of them has settled, so
     /// that time can pass up to it. Without this the source with fewer events a second would run far ahead of the other.
-    const fn is_enough(&self) -> bool {
-        self.events >= MOST_EVENTS && self.last_ns.saturating_sub(self.first_ns) > SETTLE_NS
+    fn is_enough(&self) -> bool {
+        self.events >= MOST_EVENTS && self.settled_ns() >= self.first_ns
     }
 }
 
@@ -92,15 +116,13 @@ impl Merger {
             let waiting = &mut self.waiting[source];
             let scan = events.scan(most, &mut |place, event| match peek_at_ns(event) {
                 Some(at_ns) => {
-                    waiting.last_ns = at_ns;
-                    waiting.events += 1;
+                    waiting.note(at_ns);
                     slots.push(Slot { at_ns, place, source });
                 }
                 None => *malformed += 1,
             });
             if scan != Scan::Whole {
-                let settled_ns = waiting.last_ns.saturating_sub(SETTLE_NS);
-                taken.reached_ns = taken.reached_ns.min(settled_ns);
+                taken.reached_ns = taken.reached_ns.min(waiting.settled_ns());
             }
             taken.more |= scan == Scan::Full;
         }
@@ -259,6 +281,26 @@ mod tests {
         expected.sort_by_key(|(at_ns, _)| *at_ns);
         assert_eq!(tags, expected);
         assert!(most_waiting <= 2 * MOST_EVENTS, "{most_waiting}");
+    }
+
+    #[test]
+    fn an_event_that_was_stamped_late_for_its_place_lets_no_time_pass_over_those_behind_it() {
+        let late = MOST_EVENTS as u64 - 1;
+        let at = |n| SETTLE_NS + 10_000 * n;
+        let held_up = |n| if n == late { at(n) + 5_000_000 } else { at(n) };
+        let one: Vec<(u64, u8)> = (0..10 * late).map(|n| (held_up(n), 0)).collect();
+        let other: Vec<(u64, u8)> = (0..10 * late).map(|n| (at(n) + 1, 1)).collect();
+        let (mut a, mut b) = (List::of(&one), List::of(&other));
+        let (mut merger, mut stamps) = (Merger::default(), Vec::new());
+        let sources: &mut [&mut dyn Source] = &mut [&mut a, &mut b];
+        while merger
+            .take_until(sources, u64::MAX, |event| {
+                stamps.push(u64::from_ne_bytes(event[..8].try_into().unwrap()));
+            })
+            .more
+        {}
+        assert_eq!(stamps.len(), one.len() + other.len());
+        assert!(stamps.is_sorted());
     }
 
     #[test]

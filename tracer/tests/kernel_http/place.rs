@@ -94,6 +94,17 @@ impl Place {
         text(&stdout)
     }
 
+    /// Waits until no connection stands any more: a client that was answered early may have ended while its last bytes are on
+    /// their way, and a server that is ended then resets the connection.
+    pub fn wait_until_closed(&self) {
+        let pid = self.children.first().expect("a server was started").id();
+        let is_over = |s: &procnet::ProcSocket| {
+            matches!(s.state, TcpState::Listen | TcpState::TimeWait | TcpState::Close)
+        };
+        let closed = wait_until(STEP, || procnet::sockets(pid).iter().all(is_over));
+        assert!(closed, "still open: {:?}", procnet::sockets(pid));
+    }
+
     /// Both ends of a new connection between sockets of this process: client, server.
     pub fn pair(&self) -> (TcpStream, TcpStream) {
         self.namespace.run(|| {
