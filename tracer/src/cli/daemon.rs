@@ -63,6 +63,8 @@ impl Daemon {
         // One that has hung up needs no answer.
         match ask {
             Ask::Live(answer) => {
+                // The next figures come at once, for the one that has none yet.
+                self.usage = Usage::default();
                 _ = answer.send(Live {
                     host: pipeline.host(),
                     connections: pipeline.connections(),

@@ -1,6 +1,6 @@
 //! The client's side.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -17,8 +17,18 @@ pub type Answer = BufReader<UnixStream>;
 /// Where nobody listens there, or the daemon refuses, in its words.
 pub fn ask(path: &Path, want: Want) -> anyhow::Result<Answer> {
     let shown = path.display();
-    let mut stream = UnixStream::connect(path).with_context(|| {
-        format!("no daemon can be asked at {shown}; `tracer daemon --socket {shown}` starts one")
+    let mut stream = UnixStream::connect(path).map_err(|error| {
+        let why = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                format!(
+                    "this user may not ask the daemon at {shown}; its own user may, and root (sudo)"
+                )
+            }
+            _ => format!(
+                "no daemon can be asked at {shown}; `tracer daemon --socket {shown}` starts one"
+            ),
+        };
+        anyhow::Error::new(error).context(why)
     })?;
     protocol::send(&Request { tracer: VERSION, want }, &mut stream)
         .with_context(|| format!("the daemon at {shown}"))?;
