@@ -8,7 +8,8 @@ use nix::unistd::Pid;
 /// The calling thread.
 const THIS_THREAD: Pid = Pid::from_raw(0);
 
-/// It runs when no other program wants to, and gives way at once to one that does.
+/// It runs when no other program wants to, and gives way at once to one that wakes up; one that waits already may have to wait for
+/// the next tick.
 ///
 /// # Errors
 /// What sched_setscheduler(2) says.

@@ -214,7 +214,7 @@ pub struct DaemonArgs {
     /// For how long and how.
     #[command(flatten)]
     pub trace: TraceArgs,
-    /// What to keep; those who watch are told everything.
+    /// What to keep and to tell.
     #[command(flatten)]
     pub filter: FilterArgs,
 }

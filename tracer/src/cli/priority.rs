@@ -56,7 +56,8 @@ pub(super) struct Priority {
 /// Where the reader stands among those who want a processor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Standing {
-    /// Runs when no other program wants to, and gives way at once to one that does (SCHED_IDLE, sched(7)).
+    /// Runs when no other program wants to, and gives way at once to one that wakes up (SCHED_IDLE, sched(7)); to one that waits, by
+    /// [`Priority::turn`].
     Behind,
     /// Like any other program.
     Among,

@@ -140,13 +140,11 @@ fn follow(
     clock: &RemoteClock,
 ) -> Result<(), Gone> {
     let mut answer = Some(first);
-    let mut is_found = true;
     loop {
         if let Some(answer) = answer.take() {
             let how = hand_on(answer, updates, clock)?;
             let text = format!("the daemon at {} {how}; looking for it", socket.display());
             updates.send(vec![Update::Away(true), Update::Notice(desk::failed(text))])?;
-            is_found = false;
         }
         thread::sleep(AGAIN);
         match connect::ask(socket, Want::Live { filter: None }) {
@@ -154,10 +152,9 @@ fn follow(
                 let text = format!("the daemon at {} is there again", socket.display());
                 let notice = Update::Notice(desk::said(text));
                 updates.send(vec![Update::Away(false), Update::Restart(clock.now()), notice])?;
-                (answer, is_found) = (Some(found), true);
+                answer = Some(found);
             }
-            Err(error) if is_found => log::warn!("{error:#}"),
-            // Told once already.
+            // That it is gone was told.
             Err(error) => log::debug!("{error:#}"),
         }
     }

@@ -256,6 +256,19 @@ fn tell_history(stream: UnixStream, history: &History) -> Result<(), WriteError>
     writer.finish().map(drop)
 }
 
+/// What passes the run's filter and the client's own, and a `host` record that says so: what it does not name is told.
+fn both_filters(host: &Arc<Host>, own: Filter) -> (Arc<Host>, Filter) {
+    let words: Vec<String> = [host.filter.clone(), own.words()].into_iter().flatten().collect();
+    let text = match &words[..] {
+        [] => return (Arc::clone(host), own),
+        [one] => one.clone(),
+        several => several.iter().map(|words| format!("({words})")).collect::<Vec<_>>().join(" "),
+    };
+    // Both were parsed before, and so were their words.
+    let filter = text.parse().unwrap_or(own);
+    (Arc::new(Host { filter: Some(text), ..(**host).clone() }), filter)
+}
+
 /// A client that watches.
 struct Watcher {
     writer: Writer<Stream>,
@@ -270,7 +283,8 @@ struct Watcher {
 
 impl Watcher {
     fn begin(stream: UnixStream, live: Live, filter: Filter) -> Result<Watcher, WriteError> {
-        let writer = Writer::new(Stream(stream), &live.host, live.at)?;
+        let (host, filter) = both_filters(&live.host, filter);
+        let writer = Writer::new(Stream(stream), &host, live.at)?;
         let mut watcher = Watcher {
             writer,
             selected: Selected::new(filter),

@@ -168,8 +168,24 @@ fn a_filter_is_the_clients_own() {
     audience.end();
     let (told_http, _) = http.join().unwrap();
     let (told_all, _) = all.join().unwrap();
+    let filters = [&told_http, &told_all].map(|told| match &told[0] {
+        Told::Record(Record::Host(host)) => host.filter.clone(),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(filters, [Some("port:80".to_owned()), None], "the stream says what it leaves out");
     assert_eq!(told_http[1..], [note(&connection(1, 80)), record_of(&connection(1, 80))]);
     assert_eq!(told_all[1..], [record_of(&connection(1, 80)), record_of(&connection(2, 443))]);
+}
+
+#[test]
+fn what_the_run_leaves_out_is_not_told_and_the_stream_says_both() {
+    let filtered =
+        Arc::new(Host { filter: Some("port:80 or port:81".to_owned()), ..(*host()).clone() });
+    let (told, filter) = both_filters(&filtered, "port:81 or port:443".parse().unwrap());
+    assert_eq!(told.filter.as_deref(), Some("(port:80 or port:81) (port:81 or port:443)"));
+    let mut selected = Selected::new(filter);
+    let passes = [80, 81, 443].map(|port| selected.passes_open(&connection(1, port)));
+    assert_eq!(passes, [false, true, false]);
 }
 
 #[test]
