@@ -7,12 +7,15 @@
 //! widened to fill a struct, for an array of padding bytes is cleared by a loop in BPF.
 //! The two crates are built together from one source tree: there is no version field on the wire.
 
+pub mod framing;
+
 /// Largest number of payload bytes in one [`Payload`] event; longer captures come as several events.
 pub const SLICE_BYTES: usize = 4096;
-/// Bytes of a packet that are captured once a message's capture budget is used up.
+/// Bytes of a packet that are captured where the place in its stream is not known.
 pub const HEAD_BYTES: usize = 256;
-/// Bytes captured in full after a packet that begins an HTTP message, per direction.
-pub const CAPTURE_BUDGET_BYTES: u32 = 64 * 1024;
+/// Packets up to this size are captured whole, whatever is in them.
+pub const SMALL_PACKET_BYTES: u32 = 1024;
+
 /// Bytes kept of an executable's path, the ending NUL included.
 pub const PATH_BYTES: usize = 256;
 

@@ -16,7 +16,7 @@ pub mod tracefs;
 use std::panic::resume_unwind;
 use std::thread;
 
-use aya::maps::Map;
+use aya::maps::{Map, MapData, ProgramArray};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
 use tracer_common::KernelLayout;
@@ -126,6 +126,8 @@ pub struct Loaded {
     shielded: Option<Shielded>,
     /// What the kernel counts of each program.
     figures: Vec<ProgramFigures>,
+    /// Holds what the packet programs tail-call.
+    _follow: ProgramArray<MapData>,
     /// Holds the programs and their links.
     _ebpf: Ebpf,
 }
@@ -185,8 +187,10 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         .load(OBJECT)?;
     let diagnostics = diagnostics(&mut ebpf);
     let cgroup = cgroup::open_root();
-    let hooks = Hooks {
+    let mut follow = follow(&mut ebpf)?;
+    let mut hooks = Hooks {
         wanted,
+        follow: &mut follow,
         cgroup: cgroup.as_ref().map(|root| &root.directory).map_err(ToString::to_string),
         timers: handlers.as_ref().map(|_| ()).map_err(ToString::to_string),
     };
@@ -201,8 +205,16 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         diagnostics,
         shielded,
         figures: ProgramFigures::of_all(&ebpf),
+        _follow: follow,
         _ebpf: ebpf,
     })
+}
+
+/// Where the packet programs find those that they tail-call. The kernel empties it when it is closed.
+fn follow(ebpf: &mut Ebpf) -> Result<ProgramArray<MapData>, LoadError> {
+    let name = "FOLLOW";
+    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
+    ProgramArray::try_from(map).map_err(|_wrong_kind| LoadError::NoMap(name))
 }
 
 /// CPU numbers are below this one. There may be gaps between them, so it is not how many there are: what the programs count
