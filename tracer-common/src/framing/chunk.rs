@@ -9,7 +9,7 @@ const SMALL_BYTES: u64 = 64;
 /// Digits of a chunk size that fit into 64 bits leave this much free.
 const MAX_BEFORE_DIGIT: u64 = u64::MAX >> 4;
 /// Bytes of a window in which [`Cursor::find_chunk_line`] searches.
-const SEARCH_BYTES: u32 = 256;
+const SEARCH_BYTES: u32 = 128;
 /// Digits of a size that it believes.
 const MAX_FOUND_DIGITS: u8 = 8;
 /// In [`Cursor::matched`] while it searches: the line is none, or its digits have ended.

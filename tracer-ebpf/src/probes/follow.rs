@@ -22,7 +22,9 @@ use crate::{
 };
 
 const PASS: i32 = 1;
-/// Bytes that a step reads of heads, and of lines that lie close together.
+/// Bytes that a step reads of a head.
+const HEAD_BYTES: usize = 512;
+/// Bytes that it reads of lines that lie close together.
 const LINES_BYTES: usize = 1024;
 /// Bytes that it reads of one line.
 const LINE_BYTES: usize = 64;
@@ -66,7 +68,7 @@ pub fn follow_start(ctx: SkBuffContext) -> i32 {
 /// The lines of heads and trailers.
 #[cgroup_skb]
 pub fn follow_head(ctx: SkBuffContext) -> i32 {
-    take::<(), LINES_BYTES>(&ctx, |cursor, window| cursor.read_lines(&window))
+    take::<(), HEAD_BYTES>(&ctx, |cursor, window| cursor.read_lines(&window))
 }
 
 /// One chunk-size line.

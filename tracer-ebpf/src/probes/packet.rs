@@ -56,8 +56,6 @@ pub struct Packet {
     pub payload_offset: usize,
     pub payload_bytes: u32,
     pub seq: u32,
-    /// Source and destination.
-    ports: [u16; 2],
 }
 
 impl Packet {
@@ -70,7 +68,8 @@ impl Packet {
     /// Writes into the packet's control block what [`Packet::saved`] reads in a program that this one tail-calls.
     #[inline(always)]
     pub fn save(&self, ctx: &SkBuffContext, offset: u32, word: u32) {
-        let family = u32::from(self.family == AF_INET6);
+        let family = u32::from(self.family) << 8;
+        let flags = u32::from(self.flags) << 16;
         let places = self.payload_offset as u32 | (self.tcp_offset as u32) << 16;
         // SAFETY: the context's own words, which are this run's until it ends.
         unsafe {
@@ -78,7 +77,7 @@ impl Packet {
             let block = block.cast::<u32>();
             block.write_volatile(self.seq);
             block.add(1).write_volatile(places);
-            block.add(2).write_volatile(u32::from(self.direction) | family << 8);
+            block.add(2).write_volatile(u32::from(self.direction) | family | flags);
             block.add(3).write_volatile(offset);
             block.add(4).write_volatile(word);
         }
@@ -101,13 +100,12 @@ impl Packet {
         let payload_offset = (places & 0xffff) as usize;
         let packet = Packet {
             direction: kind as u8,
-            family: if kind & 0x100 != 0 { AF_INET6 } else { AF_INET },
-            flags: 0,
+            family: (kind >> 8 & 0xff) as u16,
+            flags: (kind >> 16) as u8,
             tcp_offset: (places >> 16) as usize,
             payload_offset,
             payload_bytes: ctx.skb.len().saturating_sub(payload_offset as u32),
             seq,
-            ports: [0; 2],
         };
         (packet, offset, word)
     }
@@ -115,7 +113,9 @@ impl Packet {
 
 #[inline(always)]
 fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
-    let packet = parse(ctx, direction)?;
+    parse(ctx, direction)?.save(ctx, 0, 0);
+    // Read back: a verifier that knows where each kind of packet has its headers follows each to the end.
+    let (packet, ..) = Packet::saved(ctx);
     let flagged = packet.flags & FIN_SYN_RST != 0;
     if packet.payload_bytes == 0 && !flagged {
         return None;
@@ -138,7 +138,8 @@ fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
 fn is_watched(ctx: &SkBuffContext, packet: &Packet) -> Option<bool> {
     let sk = PacketSocket::of(ctx)?;
     let (local, remote) = sk.ports();
-    let [source, destination] = packet.ports;
+    let ports: [u16; 2] = ctx.skb.load(packet.tcp_offset).unwrap_or_default();
+    let [source, destination] = ports.map(u16::from_be);
     let by_packet = is_nameless(sk.state()) && ports::is_watched(source, destination);
     Some(by_packet || ports::is_watched(local, remote))
 }
@@ -189,7 +190,6 @@ fn parse(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
 /// The fields of the TCP header that decide what a packet is.
 #[derive(Clone, Copy)]
 struct TcpFields {
-    ports: [u16; 2],
     seq: u32,
     header_words: u8,
     flags: u8,
@@ -203,7 +203,6 @@ impl TcpFields {
         // SAFETY: the caller's promise. IP headers and so TCP headers are 4-byte aligned.
         unsafe {
             TcpFields {
-                ports: (*header.cast::<[u16; 2]>()).map(u16::from_be),
                 seq: u32::from_be(*header.add(4).cast::<u32>()),
                 header_words: *header.add(12) >> 4,
                 flags: *header.add(13),
@@ -223,11 +222,9 @@ fn parse_slowly(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
         6 => (AF_INET6, tcp_behind_extensions(ctx)?),
         _ => return None,
     };
-    let ports: [u16; 2] = ctx.skb.load(tcp_offset).ok()?;
     let seq: u32 = ctx.skb.load(tcp_offset + 4).ok()?;
     let [words, flags]: [u8; 2] = ctx.skb.load(tcp_offset + 12).ok()?;
-    let (ports, seq) = (ports.map(u16::from_be), u32::from_be(seq));
-    let tcp = TcpFields { ports, seq, header_words: words >> 4, flags };
+    let tcp = TcpFields { seq: u32::from_be(seq), header_words: words >> 4, flags };
     packet_of(ctx, direction, family, tcp_offset, tcp)
 }
 
@@ -287,7 +284,6 @@ fn packet_of(
         payload_offset,
         payload_bytes,
         seq: tcp.seq,
-        ports: tcp.ports,
     })
 }
 
