@@ -104,6 +104,11 @@ impl Wire {
         self
     }
 
+    /// Both ends close.
+    fn end(&mut self) -> &mut Self {
+        self.fin(Sent).fin(Received).close()
+    }
+
     fn close(&mut self) -> &mut Self {
         self.now = self.now.plus_ns(STEP_NS);
         self.http.close(self.now, &mut self.told);
