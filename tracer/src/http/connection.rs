@@ -152,12 +152,10 @@ impl HttpConnection {
     /// Events of this socket were lost on the way from the kernel: what is missing now will never come,
     /// and neither will, most likely, what is found missing at the next event.
     pub fn lost(&mut self, at: Timestamp, out: &mut Exchanges) {
+        self.pairing.events_lost();
         for direction in self.requests_first() {
             let side = self.side(direction);
             side.after_loss = true;
-            if !side.stream.has_begun() {
-                self.pairing.events_lost();
-            }
             self.pump(direction, at, GiveUp::All, out);
         }
         self.settle(at, out);
@@ -250,7 +248,7 @@ impl HttpConnection {
     ) {
         let reader = &self.side(direction).reader;
         let due = reader.flow == Some(Flow::Response)
-            && reader.is_between_messages()
+            && reader.may_begin_message()
             && self.pairing.expects_nothing();
         let other = opposite(direction);
         if due && self.side(other).stream.is_blocked() && self.side(direction).stream.is_ahead(end)

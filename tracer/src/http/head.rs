@@ -267,12 +267,22 @@ pub(super) fn parse_cut(flow: Flow, bytes: &[u8]) -> Option<Head> {
     parse(flow, &text).ok().flatten().map(|(head, _)| head)
 }
 
-/// Whether a packet that begins with `bytes` may begin a response, for a reader that has lost its place.
+/// Whether `bytes` may begin a response: a status line's version and code, as far as they are there.
 pub(super) fn begins_response(bytes: &[u8]) -> bool {
-    let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', a, b, c, ..] = bytes else {
-        return false;
+    let fits = |(i, &byte): (usize, &u8)| match i {
+        7 => matches!(byte, b'0' | b'1'),
+        9..12 => byte.is_ascii_digit(),
+        _ => b"HTTP/1.x "[i] == byte,
     };
-    [a, b, c].iter().all(|d| d.is_ascii_digit())
+    !bytes.is_empty() && bytes.iter().take(12).enumerate().all(fits)
+}
+
+/// Whether the first bytes of a head may go on to a message's start line.
+pub(super) fn may_go_on(flow: Flow, bytes: &[u8]) -> bool {
+    match flow {
+        Flow::Response => begins_response(bytes),
+        Flow::Request => start_line_may_be(flow, bytes),
+    }
 }
 
 /// Methods that are known behind bytes without values: IANA's registry and PURGE. Any token would do too
@@ -450,9 +460,11 @@ mod tests {
 
     #[test]
     fn a_packet_that_begins_a_message_is_recognised() {
-        assert!(begins_response(b"HTTP/1.1 200 OK\r\n"));
+        for text in [&b"HTTP/1.1 200 OK\r\n"[..], b"HTTP/1.0 4", b"HTTP/", b"H"] {
+            assert!(begins_response(text), "{text:?}");
+        }
         for text in
-            [&b"HTTP/1.1 2xx"[..], b"HTTP/3 200", b"HTTP/1.1 20", b"RTSP/1.0 200 OK\r\n", b""]
+            [&b"HTTP/1.1 2xx"[..], b"HTTP/3 200", b"HTTP/1.2", b"RTSP/1.0 200 OK\r\n", b"h", b""]
         {
             assert!(!begins_response(text), "{text:?}");
         }

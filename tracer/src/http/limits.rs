@@ -26,12 +26,12 @@ pub struct Limits {
 impl Limits {
     /// Those of the program.
     pub const DEFAULT: Limits = Limits {
-        max_head_bytes: 64 * 1024,
+        max_head_bytes: 1024 * 1024,
         max_held_bytes: 256 * 1024,
         retransmit_wait_ns: 5_000_000_000,
         slice_wait_ns: 50_000_000,
         max_outstanding: 1024,
-        max_outstanding_bytes: 1024 * 1024,
+        max_outstanding_bytes: 2 * 1024 * 1024,
         max_seek_bytes: 4 * 1024 * 1024,
         max_malformed: 16,
     };

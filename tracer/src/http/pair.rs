@@ -21,6 +21,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::Flow;
 use super::exchange::{Ending, Exchange, MAX_INTERIM, Message};
 use super::framing::Asked;
 use super::limits::{Counters, Limits};
@@ -48,8 +49,11 @@ pub(super) enum Resume {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     Awaited,
-    /// Its response is being read.
-    Begun,
+    /// Its response is being read. `may_end`: where its head ended, and it too, if the request whose
+    /// method is not known was a HEAD.
+    Begun {
+        may_end: Option<u64>,
+    },
     /// Its response ended, or is known to be lost.
     Over,
 }
@@ -60,6 +64,10 @@ struct Pending {
     exchange: Exchange,
     floor: u64,
     found: Found,
+    /// The hidden request before it had no response yet when this one began.
+    hidden_is_open: bool,
+    /// A hole lies before its response.
+    behind_hole: bool,
     /// Not certain to be a request: only a response proves it.
     tentative: bool,
     request_ended: bool,
@@ -69,6 +77,15 @@ struct Pending {
 }
 
 impl Pending {
+    /// Whether its response was read and is not certain to be the answer.
+    fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed && self.answer == Answer::Over
+    }
+
+    fn is_being_answered(&self) -> bool {
+        matches!(self.answer, Answer::Begun { .. })
+    }
+
     fn is_finished(&self) -> bool {
         self.request_ended && self.answer == Answer::Over && !self.unconfirmed
     }
@@ -84,6 +101,8 @@ pub(super) struct Pairing {
     /// The response being read, when its request is not known.
     orphan: Option<Box<Exchange>>,
     exchanges: u64,
+    /// Floor of the last request.
+    last_floor: Option<u64>,
     from_the_start: bool,
     /// Position behind the last response that was read and answers a known request.
     response_end: u64,
@@ -142,14 +161,12 @@ impl Pairing {
     /// Whether a request may begin behind bytes of unknown content. `floor`: its floor; `dropped_at`: that
     /// of the last of those bytes.
     pub fn may_follow(&self, floor: u64, dropped_at: Option<u64>) -> bool {
-        let answered_since = dropped_at.is_none_or(|dropped| dropped < floor);
-        match self.queue.back() {
-            Some(last) => match last.answer {
-                Answer::Awaited => last.floor < floor && answered_since,
-                Answer::Begun => false,
-                Answer::Over => answered_since,
-            },
-            None => answered_since,
+        let passed = [self.last_floor, dropped_at].into_iter().flatten();
+        let answered_since = passed.max().is_none_or(|passed| passed < floor);
+        match self.queue.back().map(|last| last.answer) {
+            // Without content the response has ended, whatever its fields announce.
+            Some(Answer::Begun { may_end }) => may_end == Some(floor) && answered_since,
+            _ => answered_since,
         }
     }
 
@@ -163,29 +180,30 @@ impl Pairing {
         counters: &mut Counters,
         out: &mut Vec<Exchange>,
     ) {
-        if found != Found::InStep {
+        let follows_hidden = found == Found::AfterDamage { hidden: true };
+        // Without a byte of response since, the hidden request is not answered yet. A response that is not
+        // certain to answer the request before it may be its own.
+        let hidden_is_open = follows_hidden
+            && floor <= self.response_end.max(responses_begin)
+            && !self.has_unconfirmed();
+        if follows_hidden {
             self.refute_unconfirmed();
             self.tell_finished(out);
         }
-        // A hidden request without a byte of response is not answered yet.
-        let found = match found {
-            Found::AfterDamage { hidden } => {
-                let unanswered = floor <= self.response_end.max(responses_begin);
-                Found::AfterDamage { hidden: hidden && unanswered }
-            }
-            Found::InStep => found,
-        };
         if self.queue.len() >= limits.max_outstanding {
             counters.outstanding_overflows += 1;
             self.give_up(out);
         }
         let answer = if self.given_up { Answer::Over } else { Answer::Awaited };
+        self.last_floor = Some(floor);
         let exchange = self.new_exchange(None);
         self.queue.push_back(Box::new(Pending {
             exchange,
             floor,
             found,
-            tentative: found == Found::AfterDamage { hidden: true },
+            hidden_is_open,
+            behind_hole: false,
+            tentative: hidden_is_open || self.given_up && found != Found::InStep,
             request_ended: false,
             answer,
             unconfirmed: found != Found::InStep,
@@ -217,12 +235,27 @@ impl Pairing {
         let Some(last) = self.queue.back_mut().filter(|last| !last.request_ended) else { return };
         last.request_ended = true;
         if last.answer == Answer::Awaited {
-            let last = self.queue.pop_back();
-            if last.is_some_and(|last| last.exchange.number == self.exchanges) {
-                self.exchanges -= 1;
-            }
+            self.forget_last();
         } else {
             self.tell_finished(out);
+        }
+    }
+
+    /// Bytes that are no request follow the last one where the next would begin. If it was found behind
+    /// damage and has no response yet, it was content that reads like a request.
+    pub fn request_refuted(&mut self) {
+        let is_content = self.queue.back().is_some_and(|last| {
+            last.found != Found::InStep && last.answer == Answer::Awaited && last.request_ended
+        });
+        if is_content {
+            self.forget_last();
+        }
+    }
+
+    fn forget_last(&mut self) {
+        if let Some(last) = self.queue.pop_back() {
+            self.queue_bytes = self.queue_bytes.saturating_sub(heap_bytes(&last.exchange));
+            self.exchanges -= u64::from(last.exchange.number == self.exchanges);
         }
     }
 
@@ -249,7 +282,9 @@ impl Pairing {
     }
 
     /// An interim response (1xx) was read at `position`.
-    pub fn interim(&mut self, status: u16, position: u64) {
+    pub fn interim(&mut self, status: u16, position: u64, out: &mut Vec<Exchange>) {
+        self.settle_unconfirmed(position);
+        self.tell_finished(out);
         let awaited = self.awaited().and_then(|i| self.queue.get_mut(i));
         if let Some(pending) = awaited.filter(|p| p.floor <= position) {
             let known = &mut pending.exchange.interim;
@@ -264,17 +299,20 @@ impl Pairing {
         &mut self,
         response: Message,
         position: u64,
+        head_end: u64,
         out: &mut Vec<Exchange>,
     ) -> Asked {
         self.look_for_pipelining(position, out);
         self.settle_unconfirmed(position);
         self.tell_finished(out);
         if let Some(i) = self.awaited().filter(|&i| self.queue[i].floor <= position) {
-            if self.queue[i].found != (Found::AfterDamage { hidden: true }) {
+            if !self.queue[i].hidden_is_open {
                 let pending = &mut self.queue[i];
-                pending.answer = Answer::Begun;
+                let asked = Asked::by(pending.exchange.method());
+                let may_end = (asked == Asked::Unknown).then_some(head_end);
+                pending.answer = Answer::Begun { may_end };
                 pending.exchange.response = Some(response);
-                return Asked::by(pending.exchange.method());
+                return asked;
             }
             // The unseen request before it is still unanswered: the client pipelines, or this is none.
             self.give_up(out);
@@ -295,7 +333,7 @@ impl Pairing {
         if let Some(mut exchange) = self.orphan.take() {
             end_half(&mut exchange.response, ending);
             out.push(*exchange);
-        } else if let Some(i) = self.queue.iter().position(|p| p.answer == Answer::Begun) {
+        } else if let Some(i) = self.queue.iter().position(|p| p.is_being_answered()) {
             self.response_end = self.response_end.max(end);
             self.queue[i].answer = Answer::Over;
             end_half(&mut self.queue[i].exchange.response, ending);
@@ -308,9 +346,8 @@ impl Pairing {
 
     /// Bytes at `position`, where a response would begin, are not to be had.
     pub fn response_unseen(&mut self, position: u64, out: &mut Vec<Exchange>) {
-        let hidden = Found::AfterDamage { hidden: true };
         let awaited = self.awaited().filter(|&i| self.queue[i].floor <= position);
-        if let Some(i) = awaited.filter(|&i| self.queue[i].found != hidden) {
+        if let Some(i) = awaited.filter(|&i| !self.queue[i].hidden_is_open) {
             self.queue[i].answer = Answer::Over;
             self.tell_finished(out);
         }
@@ -345,11 +382,10 @@ impl Pairing {
         if floor == position && !begins_unseen || behind_hole {
             self.refute_older(last);
             let found = &mut self.queue[last];
-            found.unconfirmed |= floor != position;
-            if floor != position && found.found != Found::InStep {
-                // The response to the request before it lies in the hole.
-                found.found = Found::AfterDamage { hidden: false };
-            }
+            found.behind_hole = floor != position;
+            found.unconfirmed |= found.behind_hole;
+            // Where there is a hole, the response to the hidden request lies in it.
+            found.hidden_is_open &= floor == position;
             self.queue.range_mut(first..last).for_each(|p| p.answer = Answer::Over);
             self.tell_finished(out);
             return Resume::Here;
@@ -358,9 +394,11 @@ impl Pairing {
     }
 
     /// Place in one of the streams was lost.
-    pub fn place_lost(&mut self, out: &mut Vec<Exchange>) {
+    pub fn place_lost(&mut self, flow: Option<Flow>, out: &mut Vec<Exchange>) {
         self.events_lost();
-        self.refute_unconfirmed();
+        if flow == Some(Flow::Response) {
+            self.refute_unconfirmed();
+        }
         if self.pipelines {
             self.give_up(out);
         }
@@ -375,13 +413,13 @@ impl Pairing {
 
     /// No request comes any more. `in_step`: the stream ended between two requests.
     pub fn requests_end(&mut self, in_step: bool, out: &mut Vec<Exchange>) {
-        self.requests_over = in_step;
+        self.requests_over |= in_step;
         self.confirm_at_end(out);
     }
 
     /// No response comes any more. `in_step`: the stream ended between two responses.
     pub fn responses_end(&mut self, in_step: bool, out: &mut Vec<Exchange>) {
-        self.responses_over = in_step;
+        self.responses_over |= in_step;
         self.confirm_at_end(out);
         self.expect_no_more(out);
     }
@@ -439,17 +477,26 @@ impl Pairing {
         }
     }
 
-    /// A response begins in step behind an unconfirmed one: the streams agree again where it begins at the
-    /// floor of the request that followed in step.
+    /// A response begins in step behind an unconfirmed one: where it begins at the floor of the next
+    /// request, there was one response between the two requests and no more.
     fn settle_unconfirmed(&mut self, position: u64) {
-        let unconfirmed = |p: &Box<Pending>| p.unconfirmed && p.answer == Answer::Over;
-        let Some(i) = self.queue.iter().position(unconfirmed) else { return };
+        let Some(i) = self.queue.iter().position(|p| p.is_unconfirmed()) else { return };
+        // Behind a hole, requests that are not known may have begun.
+        let behind_hole = self.queue[i].behind_hole;
+        let next_is_next = |next: &Box<Pending>| match next.found {
+            Found::InStep => true,
+            Found::AfterDamage { hidden } => !hidden && !behind_hole,
+        };
         let next = self.queue.get(i + 1);
-        if next.is_some_and(|next| next.found == Found::InStep && next.floor == position) {
+        if next.is_some_and(|next| next.floor == position && next_is_next(next)) {
             self.queue[i].unconfirmed = false;
         } else {
             self.refute_unconfirmed();
         }
+    }
+
+    fn has_unconfirmed(&self) -> bool {
+        self.queue.iter().any(|p| p.is_unconfirmed())
     }
 
     fn refute_unconfirmed(&mut self) {
@@ -460,7 +507,7 @@ impl Pairing {
     fn refute_older(&mut self, count: usize) {
         let has_response = |p: &&mut Box<Pending>| p.unconfirmed && p.answer != Answer::Awaited;
         for pending in self.queue.iter_mut().take(count).filter(has_response) {
-            self.refuted |= pending.answer == Answer::Begun;
+            self.refuted |= pending.is_being_answered();
             pending.unconfirmed = false;
             pending.answer = Answer::Over;
             pending.exchange.response = None;

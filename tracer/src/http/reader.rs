@@ -73,6 +73,8 @@ pub(super) struct Reader {
     progress: Ending,
     /// A message ended in the bytes being read now.
     ended_in_packet: bool,
+    /// The head being read began in one packet with the end of the message before it.
+    shares_packet: bool,
     has_begun_message: bool,
     malformed: u32,
     /// Bytes looked through before the first message.
@@ -101,6 +103,7 @@ impl Reader {
             position: 0,
             progress: Ending::to_come(Timestamp(0), 0),
             ended_in_packet: false,
+            shares_packet: false,
             has_begun_message: false,
             malformed: 0,
             seek_bytes: 0,
@@ -130,9 +133,10 @@ impl Reader {
         self.head.bytes().len()
     }
 
-    /// Whether no message is being read.
-    pub fn is_between_messages(&self) -> bool {
-        self.is_at_message_end() || self.state == State::Seek
+    /// Whether a message may begin with the next byte.
+    pub fn may_begin_message(&self) -> bool {
+        let may_be_absent = matches!(self.state, State::Body { may_be_absent: true, .. });
+        self.is_at_message_end() || self.state == State::Seek || may_be_absent
     }
 
     /// Whether the next byte is the first behind a message.
@@ -480,9 +484,7 @@ impl Reader {
 
     /// The first byte of what may be a request's head passed at `now`.
     fn open_request(&mut self, now: Moment, context: &mut Context<'_>) {
-        if self.ended_in_packet {
-            context.pairing.request_shares_packet();
-        }
+        self.shares_packet = self.ended_in_packet;
         let hidden = std::mem::take(&mut self.hidden);
         self.dropped_at = None;
         let found = if self.state == (State::Head { tentative: true }) {
@@ -506,6 +508,11 @@ impl Reader {
             Pushed::TooLong => return self.refuse(now, bytes.len(), context),
             Pushed::More => {
                 self.learn_flow(context);
+                let begun = self.head.bytes();
+                let may_go_on = |flow| head::may_go_on(flow, begun);
+                if begun.len() <= START_BYTES && !self.flow.is_none_or(may_go_on) {
+                    return self.refuse(now, bytes.len(), context);
+                }
                 return &[];
             }
         };
@@ -576,7 +583,7 @@ impl Reader {
         self.malformed = 0;
         self.state = State::Head { tentative: false };
         if is_interim(status) {
-            context.pairing.interim(status, self.begin);
+            context.pairing.interim(status, self.begin, context.out);
             return;
         }
         self.progress = Ending::to_come(at, cut_bytes);
@@ -601,7 +608,10 @@ impl Reader {
     fn announce(&mut self, message: Message, context: &mut Context<'_>) -> Asked {
         let Context { pairing, limits, counters, out, .. } = context;
         if self.flow == Some(Flow::Response) {
-            return pairing.response_begins(message, self.begin, out);
+            return pairing.response_begins(message, self.begin, self.position, out);
+        }
+        if std::mem::take(&mut self.shares_packet) {
+            pairing.request_shares_packet();
         }
         pairing.request_begins(message, limits, counters, out);
         Asked::Unknown
@@ -704,7 +714,7 @@ impl Reader {
             self.end_message(false, context);
         }
         self.state = if self.upgraded { State::Tunnel } else { State::Seek };
-        context.pairing.place_lost(context.out);
+        context.pairing.place_lost(self.flow, context.out);
     }
 
     /// What should be a head is none.
@@ -717,6 +727,9 @@ impl Reader {
             context.pairing.response_unseen(self.begin, context.out);
         } else {
             context.pairing.request_refused(context.out);
+            if !was_tentative {
+                context.pairing.request_refuted();
+            }
         }
         if !was_tentative {
             context.counters.malformed += 1;
@@ -728,6 +741,8 @@ impl Reader {
     }
 }
 
+/// So many bytes of a head that comes in parts are looked at each time whether it may be one.
+const START_BYTES: usize = 256;
 const STATUS_LINE: &[u8] = b"HTTP/1.";
 
 /// 101 is final: it is the last message of the connection.

@@ -1,6 +1,7 @@
 //! The engine from outside: packets in, exchanges out.
 
 mod cases;
+mod damage;
 mod losses;
 mod noise;
 mod properties;
