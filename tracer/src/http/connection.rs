@@ -3,6 +3,7 @@
 use super::exchange::Exchange;
 use super::heads::Heads;
 use super::limits::{Counters, Limits};
+use super::moment::Moment;
 use super::pair::Pairing;
 use super::reader::{Context, Reader};
 use super::stream::{Next, Slice, Stream};
@@ -117,11 +118,12 @@ impl HttpConnection {
         }
         let end = slice.seq.wrapping_add(slice.packet_bytes);
         self.let_the_request_come_first(direction, at, end, out);
+        let now = self.moment(direction, at);
         let side = self.side(direction);
         let was_clear = side.stream.is_clear();
         let content_ahead = side.reader.content_ahead();
-        if let Some((bytes, begins_packet)) = side.stream.offer(at, &slice, content_ahead) {
-            self.read(direction, at, begins_packet, bytes, out);
+        if let Some((bytes, begins_packet)) = side.stream.offer(now, &slice, content_ahead) {
+            self.read(direction, now, begins_packet, bytes, out);
         }
         let side = self.side(direction);
         if was_clear && side.stream.is_clear() {
@@ -150,14 +152,10 @@ impl HttpConnection {
     /// Events of this socket were lost on the way from the kernel: what is missing now will never come,
     /// and neither will, most likely, what is found missing at the next event.
     pub fn lost(&mut self, at: Timestamp, out: &mut Exchanges) {
+        self.pairing.events_lost();
         for direction in self.requests_first() {
             let side = self.side(direction);
             side.after_loss = true;
-            if !side.stream.has_begun() {
-                self.with_reader(direction, out, |reader, context| {
-                    reader.lose_beginning(at, context)
-                });
-            }
             self.pump(direction, at, GiveUp::All, out);
         }
         self.settle(at, out);
@@ -223,6 +221,15 @@ impl HttpConnection {
         }
     }
 
+    /// A packet of this direction passes.
+    fn moment(&self, direction: Direction, at: Timestamp) -> Moment {
+        let opposite = match direction {
+            Direction::Sent => &self.received,
+            Direction::Received => &self.sent,
+        };
+        Moment { at, opposite_end: opposite.stream.seen_end() }
+    }
+
     fn requests_first(&self) -> [Direction; 2] {
         match self.received.reader.flow {
             Some(Flow::Request) => [Direction::Received, Direction::Sent],
@@ -241,7 +248,7 @@ impl HttpConnection {
     ) {
         let reader = &self.side(direction).reader;
         let due = reader.flow == Some(Flow::Response)
-            && reader.is_between_messages()
+            && reader.may_begin_message()
             && self.pairing.expects_nothing();
         let other = opposite(direction);
         if due && self.side(other).stream.is_blocked() && self.side(direction).stream.is_ahead(end)
@@ -253,13 +260,13 @@ impl HttpConnection {
     fn read(
         &mut self,
         direction: Direction,
-        at: Timestamp,
+        now: Moment,
         begins_packet: bool,
         bytes: &[u8],
         out: &mut Exchanges,
     ) {
         self.with_reader(direction, out, |reader, context| {
-            reader.bytes(at, begins_packet, bytes, context)
+            reader.bytes(now, begins_packet, bytes, context)
         });
     }
 
@@ -280,6 +287,7 @@ impl HttpConnection {
             heads: &mut out.heads,
             out: &mut out.done,
             stream_end: side.stream.position(),
+            opposite_first: other.stream.first(),
         };
         act(&mut side.reader, &mut context);
         if other.reader.flow.is_none() {
@@ -287,6 +295,10 @@ impl HttpConnection {
         }
         if side.reader.upgraded {
             other.reader.become_tunnel();
+        }
+        if !self.pairing.awaits_tunnel() {
+            side.reader.leave_connect();
+            other.reader.leave_connect();
         }
     }
 
@@ -320,7 +332,7 @@ impl HttpConnection {
                     if self.waits(direction, from, self.limits().slice_wait_ns, now, &mut give_up) {
                         return;
                     }
-                    self.give_up(direction, from, bytes, true, out);
+                    self.give_up(direction, at, bytes, true, out);
                 }
                 Next::Hole { bytes, wait_from } => {
                     let wait_ns = self.hole_wait_ns(direction);
@@ -329,8 +341,9 @@ impl HttpConnection {
                     }
                     self.counters.holes += 1;
                     let skippable = bytes.min(self.side(direction).reader.skippable());
-                    self.pass(direction, wait_from, skippable, false, out);
-                    self.give_up(direction, wait_from, bytes - skippable, false, out);
+                    let behind = Moment { at: wait_from, opposite_end: 0 };
+                    self.pass(direction, behind, skippable, false, out);
+                    self.give_up(direction, behind, bytes - skippable, false, out);
                 }
                 Next::End => {
                     self.with_reader(direction, out, |reader, context| reader.end(now, context));
@@ -378,13 +391,13 @@ impl HttpConnection {
     fn pass(
         &mut self,
         direction: Direction,
-        at: Timestamp,
+        now: Moment,
         bytes: u64,
         seen: bool,
         out: &mut Exchanges,
     ) {
         self.advance(direction, bytes, out, |reader, context| {
-            reader.skip(at, bytes, seen, context);
+            reader.skip(now, bytes, seen, context);
         });
     }
 
@@ -392,13 +405,13 @@ impl HttpConnection {
     fn give_up(
         &mut self,
         direction: Direction,
-        at: Timestamp,
+        now: Moment,
         bytes: u64,
         seen: bool,
         out: &mut Exchanges,
     ) {
         self.advance(direction, bytes, out, |reader, context| {
-            reader.gap(at, bytes, seen, context);
+            reader.gap(now, bytes, seen, context);
         });
     }
 

@@ -17,11 +17,12 @@ pub(super) enum Asked {
 }
 
 impl Asked {
-    pub fn by(method: &str) -> Self {
+    pub fn by(method: Option<&str>) -> Self {
         match method {
-            "HEAD" => Asked::Head,
-            "CONNECT" => Asked::Connect,
-            _ => Asked::Other,
+            Some("HEAD") => Asked::Head,
+            Some("CONNECT") => Asked::Connect,
+            Some(_) => Asked::Other,
+            None => Asked::Unknown,
         }
     }
 }
@@ -31,6 +32,8 @@ impl Asked {
 pub(super) enum Content {
     /// Nothing: the message is over.
     None,
+    /// Nothing, whatever the fields announce. Some senders send it nevertheless.
+    Stray(Body),
     /// Content.
     Body(Body),
     /// No HTTP any more, in either direction.
@@ -93,9 +96,13 @@ impl Length {
     }
 }
 
-/// Framing of a request's content.
+/// Framing of a request's content. Behind CONNECT comes what the tunnel carries, if there will be one
+/// (RFC 9110 section 9.3.6).
 pub(super) fn of_request(head: &Head) -> Content {
     let framing = head.framing;
+    if head.method() == "CONNECT" {
+        return Content::Tunnel;
+    }
     match framing.chunked {
         // 6.3 item 4.3: a request whose final coding is not chunked has no end; 6.1: in HTTP/1.0 it is faulty.
         Some(chunked) if !chunked || head.minor_version == 0 => Content::Faulty,
@@ -128,7 +135,15 @@ pub(super) fn of_answer(status: u16, asked: Asked, by_fields: Content) -> Conten
     if status == 101 || asked == Asked::Connect && (200..300).contains(&status) {
         return Content::Tunnel;
     }
-    if asked == Asked::Head || matches!(status, 204 | 304) { Content::None } else { by_fields }
+    if asked != Asked::Head && !matches!(status, 204 | 304) {
+        return by_fields;
+    }
+    match by_fields {
+        // Without fields nothing is announced, and nothing tells where it would end.
+        Content::Body(Body::UntilClose) => Content::None,
+        Content::Body(body) => Content::Stray(body),
+        _ => Content::None,
+    }
 }
 
 /// `None` where no coding is named: empty members do not count (RFC 9110 section 5.6.1.2).
@@ -233,9 +248,11 @@ mod tests {
     #[test]
     fn responses_to_head_and_204_and_304_have_no_content_whatever_they_say() {
         let fields = "Content-Length: 7\r\n";
-        assert_eq!(response(Asked::Head, "HTTP/1.1 200 OK", fields), Content::None);
-        assert_eq!(response(Asked::Other, "HTTP/1.1 204 x", fields), Content::None);
-        assert_eq!(response(Asked::Other, "HTTP/1.1 304 x", fields), Content::None);
+        let announced = || Content::Stray(Body::Length(7));
+        assert_eq!(response(Asked::Head, "HTTP/1.1 200 OK", fields), announced());
+        assert_eq!(response(Asked::Other, "HTTP/1.1 204 x", fields), announced());
+        assert_eq!(response(Asked::Other, "HTTP/1.1 304 x", fields), announced());
+        assert_eq!(response(Asked::Head, "HTTP/1.1 200 OK", ""), Content::None);
         assert_eq!(
             response(Asked::Other, "HTTP/1.1 200 x", fields),
             Content::Body(Body::Length(7))

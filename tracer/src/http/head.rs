@@ -267,8 +267,26 @@ pub(super) fn parse_cut(flow: Flow, bytes: &[u8]) -> Option<Head> {
     parse(flow, &text).ok().flatten().map(|(head, _)| head)
 }
 
-/// Methods by which a reader that has lost its place knows a request: IANA's registry and PURGE. Any token
-/// would do too well: the end of a method that was cut (`OST /a`) is a token as well.
+/// Whether `bytes` may begin a response: a status line's version and code, as far as they are there.
+pub(super) fn begins_response(bytes: &[u8]) -> bool {
+    let fits = |(i, &byte): (usize, &u8)| match i {
+        7 => matches!(byte, b'0' | b'1'),
+        9..12 => byte.is_ascii_digit(),
+        _ => b"HTTP/1.x "[i] == byte,
+    };
+    !bytes.is_empty() && bytes.iter().take(12).enumerate().all(fits)
+}
+
+/// Whether the first bytes of a head may go on to a message's start line.
+pub(super) fn may_go_on(flow: Flow, bytes: &[u8]) -> bool {
+    match flow {
+        Flow::Response => begins_response(bytes),
+        Flow::Request => start_line_may_be(flow, bytes),
+    }
+}
+
+/// Methods that are known behind bytes without values: IANA's registry and PURGE. Any token would do too
+/// well there: the end of a method that was cut (`OST /a`) is a token as well.
 const KNOWN_METHODS: [&str; 41] = [
     "GET",
     "HEAD",
@@ -313,17 +331,22 @@ const KNOWN_METHODS: [&str; 41] = [
     "SUBSCRIBE",
 ];
 
-/// Whether a packet that begins with `bytes` begins a message, for a reader that has lost its place: a
-/// status line's version and code, or a known method, a space and the first byte of a target.
-pub(super) fn begins_message(bytes: &[u8]) -> Option<Flow> {
-    if let [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'0' | b'1', b' ', a, b, c, ..] = bytes {
-        return [a, b, c].iter().all(|d| d.is_ascii_digit()).then_some(Flow::Response);
-    }
-    let method = bytes.iter().take(24).position(|&b| b == b' ')?;
-    let target = bytes.get(method + 1)?;
-    let may_be = KNOWN_METHODS.iter().any(|known| known.as_bytes() == &bytes[..method])
-        && (b"/*[".contains(target) || target.is_ascii_alphanumeric());
-    (may_be && parse(Flow::Request, bytes).is_ok()).then_some(Flow::Request)
+/// Longest method whose first bytes alone may begin a request, for a reader that has lost its place.
+const METHOD_BYTES: usize = 24;
+
+/// Whether a packet that begins with `bytes` may begin a request, for a reader that has lost its place.
+/// `may_be_cut`: the bytes before have no values.
+pub(super) fn begins_request(bytes: &[u8], may_be_cut: bool) -> bool {
+    let blank = bytes.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    let bytes = &bytes[blank..];
+    let method_end = bytes.iter().take(METHOD_BYTES).position(|&b| b == b' ');
+    let method_may_be = match method_end {
+        Some(end) if may_be_cut => KNOWN_METHODS.iter().any(|m| m.as_bytes() == &bytes[..end]),
+        Some(end) => end > 0,
+        None if may_be_cut => KNOWN_METHODS.iter().any(|m| m.as_bytes().starts_with(bytes)),
+        None => bytes.len() < METHOD_BYTES,
+    };
+    !bytes.is_empty() && method_may_be && parse(Flow::Request, bytes).is_ok()
 }
 
 #[cfg(test)]
@@ -437,22 +460,38 @@ mod tests {
 
     #[test]
     fn a_packet_that_begins_a_message_is_recognised() {
-        assert_eq!(begins_message(b"HTTP/1.1 200 OK\r\n"), Some(Flow::Response));
-        assert_eq!(begins_message(b"GET / HTTP/1.1\r\n"), Some(Flow::Request));
-        assert_eq!(begins_message(b"OPTIONS * HTTP/1.1\r\n"), Some(Flow::Request));
-        assert_eq!(begins_message(b"CONNECT [::1]:443 HTTP/1.1\r\n"), Some(Flow::Request));
+        for text in [&b"HTTP/1.1 200 OK\r\n"[..], b"HTTP/1.0 4", b"HTTP/", b"H"] {
+            assert!(begins_response(text), "{text:?}");
+        }
+        for text in
+            [&b"HTTP/1.1 2xx"[..], b"HTTP/3 200", b"HTTP/1.2", b"RTSP/1.0 200 OK\r\n", b"h", b""]
+        {
+            assert!(!begins_response(text), "{text:?}");
+        }
         for text in [
-            &b"HTTP/1.1 2xx"[..],
-            b"HTTP/3 200",
-            b"get / HTTP/1.1\r\n",
-            b"GET  /",
-            b"GE / x",
-            b"ET / HTTP/1.1\r\n",
-            b"GET /x\r\n",
+            &b"GET / HTTP/1.1\r\n"[..],
+            b"\r\nOPTIONS * HTTP/1.1\r\n",
+            b"CONNECT [::1]:443 HTTP/1.1\r\nHo",
+        ] {
+            assert!(begins_request(text, true), "{text:?}");
+        }
+        for text in [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"x / HTTP/1.0\r\n", b"OST / HTTP/1.1\r\n"] {
+            assert!(begins_request(text, false) && !begins_request(text, true), "{text:?}");
+        }
+        for text in [&b"G"[..], b"PROPFI", b"GET /a", b"GET /a HTTP/1."] {
+            assert!(begins_request(text, true), "{text:?}");
+        }
+        for text in [
+            &b"GET /x\r\n"[..],
             b"AAA BBB CCC\r\n",
+            b"OPTIONS * RTSP/1.0\r\n",
+            b"INVITE sip:x SIP/2.0\r\n",
+            b"PRI * HTTP/2.0\r\n",
+            b" / HTTP/1.1\r\n",
+            b"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
             b"",
         ] {
-            assert_eq!(begins_message(text), None, "{text:?}");
+            assert!(!begins_request(text, false), "{text:?}");
         }
     }
 }

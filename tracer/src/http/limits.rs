@@ -26,12 +26,12 @@ pub struct Limits {
 impl Limits {
     /// Those of the program.
     pub const DEFAULT: Limits = Limits {
-        max_head_bytes: 64 * 1024,
+        max_head_bytes: 1024 * 1024,
         max_held_bytes: 256 * 1024,
         retransmit_wait_ns: 5_000_000_000,
         slice_wait_ns: 50_000_000,
         max_outstanding: 1024,
-        max_outstanding_bytes: 1024 * 1024,
+        max_outstanding_bytes: 2 * 1024 * 1024,
         max_seek_bytes: 4 * 1024 * 1024,
         max_malformed: 16,
     };
@@ -63,6 +63,9 @@ pub struct Counters {
     pub malformed: u64,
     /// Bytes in either direction after CONNECT or 101: no HTTP any more.
     pub tunnel_bytes: u64,
+    /// Bytes that were seen and belong to no message: content where none is allowed, and what passed
+    /// where the place in the stream was lost.
+    pub stray_bytes: u64,
 }
 
 impl std::ops::AddAssign for Counters {
@@ -75,5 +78,6 @@ impl std::ops::AddAssign for Counters {
         self.framing_losses += other.framing_losses;
         self.malformed += other.malformed;
         self.tunnel_bytes += other.tunnel_bytes;
+        self.stray_bytes += other.stray_bytes;
     }
 }

@@ -18,6 +18,7 @@ mod head_buffer;
 mod heads;
 mod limits;
 mod lines;
+mod moment;
 mod pair;
 mod ranges;
 mod reader;

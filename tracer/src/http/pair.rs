@@ -1,42 +1,94 @@
 //! Which response answers which request.
 //!
-//! Responses come in the order of their requests (RFC 9112 section 9.3.2), so as long as both streams are
-//! whole the pairing is plain counting. Where framing was lost, the number of messages that went by is
-//! unknown, and counting is over until there is a new fixed point. The only one HTTP/1 offers is a client
-//! that sends a request when all earlier ones are answered. So after a loss:
+//! Responses come in the order of their requests (RFC 9112 section 9.3.2). While both streams are whole,
+//! pairing is counting. After damage it rests on positions. Each request has a *floor*: the position that
+//! the response stream had reached when the request's first byte passed. Its response begins at or behind
+//! its floor. A client that does not pipeline sends a request only after the whole response to the one
+//! before, so the response to request k lies between floor k and floor k+1, whatever was lost in other
+//! places. After damage:
 //!
-//! - a response never answers a request that began after it;
-//! - a request that began before the bytes that made the response stream uncertain is told alone: its
-//!   response may have been among them;
-//! - the next request is paired only if the client was seen to wait ([`WAITS`] times in a row, with nothing
-//!   lost between), nothing seen before it is unanswered, and a response was seen for what a hole in the
-//!   request stream must have held; or if the client was seen to wait so often since the loss;
-//! - a client that was seen to pipeline gives no such fixed point: after a loss its requests and responses
-//!   are told one by one to the connection's end.
+//! - a response begins exactly at a floor: the first byte that passed after that request;
+//! - where a hole covers the floor and damage before it explains the hole, the message behind the hole
+//!   is the response if both streams are in step from there to the next response: until then the
+//!   exchange is *unconfirmed* and not written;
+//! - a request begins at a packet's first byte, after the response to the request before it;
+//! - content of unknown length is never searched for messages.
 //!
-//! What is not certain is told as a request alone and a response alone, both incomplete. A connection
-//! that is older than the tracer starts with the benefit of the doubt: it is taken to wait.
+//! A client that has pipelined gives no such evidence. After damage its requests and responses are not
+//! paired up to the connection's end.
 
 use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
+use super::Flow;
 use super::exchange::{Ending, Exchange, MAX_INTERIM, Message};
 use super::framing::Asked;
 use super::limits::{Counters, Limits};
-use crate::time::Timestamp;
 
-/// So many requests in a row that each came after exactly one response to the one before show a client
-/// that waits.
-const WAITS: u32 = 2;
+/// How the beginning of a request was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Where the request before it ended, or as the stream's first byte.
+    InStep,
+    /// Behind damage. `hidden`: another request began in it.
+    AfterDamage { hidden: bool },
+}
 
-/// A request whose place in the order is certain.
+/// Where the next response may begin, for a reader that has lost its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Resume {
+    /// At the position asked about.
+    Here,
+    /// Not before this position.
+    At(u64),
+    /// At no known position.
+    Nowhere,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    Awaited,
+    /// Its response is being read. `may_end`: where its head ended, and it too, if the request whose
+    /// method is not known was a HEAD.
+    Begun {
+        may_end: Option<u64>,
+    },
+    /// Its response ended, or is known to be lost.
+    Over,
+}
+
+/// An exchange whose request has begun.
 #[derive(Debug)]
 struct Pending {
     exchange: Exchange,
-    began_at: Timestamp,
+    floor: u64,
+    found: Found,
+    /// The hidden request before it had no response yet when this one began.
+    hidden_is_open: bool,
+    /// A hole lies before its response.
+    behind_hole: bool,
+    /// Not certain to be a request: only a response proves it.
+    tentative: bool,
     request_ended: bool,
-    response_ended: bool,
+    answer: Answer,
+    /// The response is not certain to be the answer.
+    unconfirmed: bool,
+}
+
+impl Pending {
+    /// Whether its response was read and is not certain to be the answer.
+    fn is_unconfirmed(&self) -> bool {
+        self.unconfirmed && self.answer == Answer::Over
+    }
+
+    fn is_being_answered(&self) -> bool {
+        matches!(self.answer, Answer::Begun { .. })
+    }
+
+    fn is_finished(&self) -> bool {
+        self.request_ended && self.answer == Answer::Over && !self.unconfirmed
+    }
 }
 
 /// Pairs the messages of one connection.
@@ -46,33 +98,25 @@ pub(super) struct Pairing {
     /// for heads.
     queue: VecDeque<Box<Pending>>,
     queue_bytes: usize,
-    /// Entries at the front of the queue whose response has ended (their request has not).
-    answered: usize,
-    /// The request being read, when its response cannot be told.
-    alone: Option<Box<Exchange>>,
-    /// The response being read, when its request cannot be told.
+    /// The response being read, when its request is not known.
     orphan: Option<Box<Exchange>>,
     exchanges: u64,
+    /// Floor of the last request.
+    last_floor: Option<u64>,
     from_the_start: bool,
-    /// Requests that began up to this moment may have been answered unseen.
-    uncertain_to: Option<Timestamp>,
-    /// Requests of unknown number came before the next one.
-    order_unknown: bool,
-    /// Responses still to come for requests that are not in the queue, as far as known.
-    owed: u32,
-    /// Responses that came for requests that were not seen (yet to be noticed as a hole).
-    credit: u32,
-    /// Responses that ended since the last request began.
-    responses: u32,
-    /// Requests in a row, since the last loss, that came after exactly one response.
-    alternations: u32,
-    /// The client was seen to wait.
-    waits: bool,
+    /// Position behind the last response that was read and answers a known request.
+    response_end: u64,
+    /// Something was lost.
+    damaged: bool,
     /// The pairing rests on the client not pipelining.
     assumed: bool,
     pipelines: bool,
+    /// The response being read turned out to be none.
+    refuted: bool,
     /// No pairing any more.
     given_up: bool,
+    requests_over: bool,
+    responses_over: bool,
 }
 
 impl Pairing {
@@ -92,9 +136,21 @@ impl Pairing {
         self.queue_bytes
     }
 
-    /// Whether a response that begins now would find no request.
+    /// Whether a response that begins at `position` would answer a known request.
+    pub fn awaits_response(&self, position: u64) -> bool {
+        self.awaited().is_some_and(|i| self.queue[i].floor <= position)
+    }
+
+    /// Whether no known request waits for its response.
     pub fn expects_nothing(&self) -> bool {
-        self.unanswered().is_none()
+        self.awaited().is_none()
+    }
+
+    /// Whether the last request is a CONNECT without a response.
+    pub fn awaits_tunnel(&self) -> bool {
+        self.queue.back().is_some_and(|last| {
+            last.answer == Answer::Awaited && last.exchange.method() == Some("CONNECT")
+        })
     }
 
     /// The client sent a request in one packet with the one before it.
@@ -102,64 +158,110 @@ impl Pairing {
         self.pipelines = true;
     }
 
-    /// A request's head was read.
-    pub fn request_begins(&mut self, request: Message, limits: &Limits, counters: &mut Counters) {
-        let began_at = request.first_at;
-        self.look_for_waiting();
-        let uncertain = self.uncertain_to.is_some_and(|to| began_at <= to);
-        if uncertain || self.alternations >= WAITS {
-            // Whatever came before was answered before this began: seen, or in what was lost.
-            self.owed = 0;
+    /// Whether a request may begin behind bytes of unknown content. `floor`: its floor; `dropped_at`: that
+    /// of the last of those bytes.
+    pub fn may_follow(&self, floor: u64, dropped_at: Option<u64>) -> bool {
+        let passed = [self.last_floor, dropped_at].into_iter().flatten();
+        let answered_since = passed.max().is_none_or(|passed| passed < floor);
+        match self.queue.back().map(|last| last.answer) {
+            // Without content the response has ended, whatever its fields announce.
+            Some(Answer::Begun { may_end }) => may_end == Some(floor) && answered_since,
+            _ => answered_since,
         }
-        let out_of_order = self.order_unknown && !self.is_settled();
-        let bytes = request.head.heap_bytes();
-        let full = self.queue.len() >= limits.max_outstanding
-            || self.queue_bytes + bytes > limits.max_outstanding_bytes;
-        counters.outstanding_overflows += u64::from(full);
-        let exchange = self.new_exchange(Some(request), None);
-        if self.given_up || uncertain || out_of_order || full {
-            if !uncertain {
-                self.order_unknown = true;
-                self.owed = self.owed.saturating_add(1);
-            }
-            self.alone = Some(Box::new(exchange));
-            return;
+    }
+
+    /// The first byte of a request's head was read. `floor`: its floor. `responses_begin`: position of the response stream's first byte.
+    pub fn request_opens(
+        &mut self,
+        floor: u64,
+        responses_begin: u64,
+        found: Found,
+        limits: &Limits,
+        counters: &mut Counters,
+        out: &mut Vec<Exchange>,
+    ) {
+        let follows_hidden = found == Found::AfterDamage { hidden: true };
+        // Without a byte of response since, the hidden request is not answered yet. A response that is not
+        // certain to answer the request before it may be its own.
+        let hidden_is_open = follows_hidden
+            && floor <= self.response_end.max(responses_begin)
+            && !self.has_unconfirmed();
+        if follows_hidden {
+            self.refute_unconfirmed();
+            self.tell_finished(out);
         }
-        self.assumed |= self.order_unknown;
-        self.order_unknown = false;
-        self.credit = 0;
-        self.queue_bytes += bytes;
+        if self.queue.len() >= limits.max_outstanding {
+            counters.outstanding_overflows += 1;
+            self.give_up(out);
+        }
+        let answer = if self.given_up { Answer::Over } else { Answer::Awaited };
+        self.last_floor = Some(floor);
+        let exchange = self.new_exchange(None);
         self.queue.push_back(Box::new(Pending {
             exchange,
-            began_at,
+            floor,
+            found,
+            hidden_is_open,
+            behind_hole: false,
+            tentative: hidden_is_open || self.given_up && found != Found::InStep,
             request_ended: false,
-            response_ended: false,
+            answer,
+            unconfirmed: found != Found::InStep,
         }));
     }
 
-    /// Counts the requests that came after exactly one response.
-    fn look_for_waiting(&mut self) {
-        let waited = self.responses == 1 && self.unanswered().is_none() && self.orphan.is_none();
-        self.alternations = if waited { self.alternations.saturating_add(1) } else { 0 };
-        self.responses = 0;
-        self.waits |= self.alternations >= WAITS;
+    /// The head of the request that was opened last was read.
+    pub fn request_begins(
+        &mut self,
+        request: Message,
+        limits: &Limits,
+        counters: &mut Counters,
+        out: &mut Vec<Exchange>,
+    ) {
+        let bytes = request.head.heap_bytes();
+        let full = self.queue.len() > 1 && self.queue_bytes + bytes > limits.max_outstanding_bytes;
+        if let Some(last) = self.queue.back_mut().filter(|last| !last.request_ended) {
+            last.exchange.request = Some(request);
+            self.queue_bytes += bytes;
+        }
+        if full {
+            counters.outstanding_overflows += 1;
+            self.give_up(out);
+        }
     }
 
-    /// Whether everything that came before a request that begins now is answered.
-    fn is_settled(&self) -> bool {
-        self.waits
-            && !self.pipelines
-            && self.owed == 0
-            && self.unanswered().is_none()
-            && self.orphan.is_none()
+    /// What was opened as a request is none.
+    pub fn request_refused(&mut self, out: &mut Vec<Exchange>) {
+        let Some(last) = self.queue.back_mut().filter(|last| !last.request_ended) else { return };
+        last.request_ended = true;
+        if last.answer == Answer::Awaited {
+            self.forget_last();
+        } else {
+            self.tell_finished(out);
+        }
+    }
+
+    /// Bytes that are no request follow the last one where the next would begin. If it was found behind
+    /// damage and has no response yet, it was content that reads like a request.
+    pub fn request_refuted(&mut self) {
+        let is_content = self.queue.back().is_some_and(|last| {
+            last.found != Found::InStep && last.answer == Answer::Awaited && last.request_ended
+        });
+        if is_content {
+            self.forget_last();
+        }
+    }
+
+    fn forget_last(&mut self) {
+        if let Some(last) = self.queue.pop_back() {
+            self.queue_bytes = self.queue_bytes.saturating_sub(heap_bytes(&last.exchange));
+            self.exchanges -= u64::from(last.exchange.number == self.exchanges);
+        }
     }
 
     /// The request being read came to its end, or to where it breaks off.
     pub fn request_ends(&mut self, end: &Ending, out: &mut Vec<Exchange>) {
-        if let Some(mut exchange) = self.alone.take() {
-            end_half(&mut exchange.request, end);
-            out.push(*exchange);
-        } else if let Some(last) = self.queue.back_mut().filter(|p| !p.request_ended) {
+        if let Some(last) = self.queue.back_mut().filter(|p| !p.request_ended) {
             last.request_ended = true;
             end_half(&mut last.exchange.request, end);
             self.tell_finished(out);
@@ -170,7 +272,8 @@ impl Pairing {
     pub fn needs_no_content(&self) -> bool {
         self.queue.back().is_some_and(|last| {
             let request = last.exchange.request.as_ref();
-            last.response_ended
+            last.answer == Answer::Over
+                && last.exchange.response.is_some()
                 && !last.exchange.interim.contains(&100)
                 && request
                     .and_then(|m| m.head.field("expect"))
@@ -178,107 +281,180 @@ impl Pairing {
         })
     }
 
-    /// An interim response (1xx) was read.
-    pub fn interim(&mut self, status: u16, at: Timestamp) {
-        if let Some(pending) = self.unanswered().and_then(|i| self.queue.get_mut(i)) {
+    /// An interim response (1xx) was read at `position`.
+    pub fn interim(&mut self, status: u16, position: u64, out: &mut Vec<Exchange>) {
+        self.settle_unconfirmed(position);
+        self.tell_finished(out);
+        let awaited = self.awaited().and_then(|i| self.queue.get_mut(i));
+        if let Some(pending) = awaited.filter(|p| p.floor <= position) {
             let known = &mut pending.exchange.interim;
-            if pending.began_at <= at && known.len() < MAX_INTERIM {
+            if known.len() < MAX_INTERIM {
                 known.push(status);
             }
         }
     }
 
-    /// A final response's head was read; gives what it answers.
-    pub fn response_begins(&mut self, response: Message, out: &mut Vec<Exchange>) -> Asked {
-        let began_at = response.first_at;
-        self.look_for_pipelining(began_at, out);
-        let front = self
-            .unanswered()
-            .and_then(|i| self.queue.get_mut(i))
-            .filter(|p| p.began_at <= began_at);
-        if let Some(pending) = front {
-            pending.exchange.response = Some(response);
-            return Asked::by(pending.exchange.method().unwrap_or(""));
+    /// A final response's head was read that begins at `position`; gives what it answers.
+    pub fn response_begins(
+        &mut self,
+        response: Message,
+        position: u64,
+        head_end: u64,
+        out: &mut Vec<Exchange>,
+    ) -> Asked {
+        self.look_for_pipelining(position, out);
+        self.settle_unconfirmed(position);
+        self.tell_finished(out);
+        if let Some(i) = self.awaited().filter(|&i| self.queue[i].floor <= position) {
+            if !self.queue[i].hidden_is_open {
+                let pending = &mut self.queue[i];
+                let asked = Asked::by(pending.exchange.method());
+                let may_end = (asked == Asked::Unknown).then_some(head_end);
+                pending.answer = Answer::Begun { may_end };
+                pending.exchange.response = Some(response);
+                return asked;
+            }
+            // The unseen request before it is still unanswered: the client pipelines, or this is none.
+            self.give_up(out);
         }
-        self.uncertain_to = self.uncertain_to.max(Some(began_at));
-        self.orphan = Some(Box::new(self.new_exchange(None, Some(response))));
+        self.orphan = Some(Box::new(self.new_exchange(Some(response))));
         Asked::Unknown
     }
 
-    /// The response being read came to its end, or to where it breaks off.
-    pub fn response_ends(&mut self, end: &Ending, out: &mut Vec<Exchange>) {
-        self.responses = self.responses.saturating_add(1);
+    /// The response being read came to its end, or to where it breaks off. `seen_end`: behind the last
+    /// byte of it that was seen; `end`: its end on the stream.
+    pub fn response_ends(
+        &mut self,
+        ending: &Ending,
+        seen_end: u64,
+        end: u64,
+        out: &mut Vec<Exchange>,
+    ) {
         if let Some(mut exchange) = self.orphan.take() {
-            end_half(&mut exchange.response, end);
+            end_half(&mut exchange.response, ending);
             out.push(*exchange);
-            match self.owed.checked_sub(1) {
-                Some(left) => self.owed = left,
-                None => self.credit = self.credit.saturating_add(1),
+        } else if let Some(i) = self.queue.iter().position(|p| p.is_being_answered()) {
+            self.response_end = self.response_end.max(end);
+            self.queue[i].answer = Answer::Over;
+            end_half(&mut self.queue[i].exchange.response, ending);
+            if self.queue.get(i + 1).is_some_and(|next| next.floor < seen_end) {
+                self.note_pipelining(out);
             }
-        } else if let Some(pending) = self.unanswered().and_then(|i| self.queue.get_mut(i)) {
-            pending.response_ended = true;
-            end_half(&mut pending.exchange.response, end);
-            self.answered += 1;
             self.tell_finished(out);
         }
     }
 
-    /// Framing of the request stream was lost. `whole_requests`: the loss began between two requests, so
-    /// that at least one more request is in it.
-    pub fn requests_lost(&mut self, whole_requests: bool) {
-        self.order_unknown = true;
-        self.given_up |= self.pipelines;
-        self.responses = 0;
-        self.alternations = 0;
-        if !whole_requests {
-            return;
-        }
-        match self.credit.checked_sub(1) {
-            Some(left) => self.credit = left,
-            None => self.owed = self.owed.saturating_add(1),
+    /// Bytes at `position`, where a response would begin, are not to be had.
+    pub fn response_unseen(&mut self, position: u64, out: &mut Vec<Exchange>) {
+        let awaited = self.awaited().filter(|&i| self.queue[i].floor <= position);
+        if let Some(i) = awaited.filter(|&i| !self.queue[i].hidden_is_open) {
+            self.queue[i].answer = Answer::Over;
+            self.tell_finished(out);
         }
     }
 
-    /// Bytes of the response stream that passed at `at` or before belong to no known message.
-    pub fn responses_lost(&mut self, at: Timestamp, out: &mut Vec<Exchange>) {
-        self.uncertain_to = self.uncertain_to.max(Some(at));
-        self.owed = 0;
-        self.credit = 0;
-        self.responses = 0;
-        self.alternations = 0;
-        self.order_unknown |= self.exchanges > 0 && !self.waits;
+    /// Whether the response being read turned out to be none, once.
+    pub fn take_refuted(&mut self) -> bool {
+        std::mem::take(&mut self.refuted)
+    }
+
+    /// Whether and where the response stream can be read again. `position`: of its next byte;
+    /// `seen_end`: behind the last byte before it that was seen, 0 where there is none; `may_begin`: a
+    /// packet begins there, with a status line.
+    pub fn resume(
+        &mut self,
+        position: u64,
+        seen_end: u64,
+        may_begin: bool,
+        out: &mut Vec<Exchange>,
+    ) -> Resume {
+        let first = self.awaited().unwrap_or(self.queue.len());
+        let due = self.queue.range(first..).take_while(|p| p.floor <= position).count();
+        let next = self.queue.get(first + due).map_or(Resume::Nowhere, |p| Resume::At(p.floor));
+        let Some(last) = due.checked_sub(1).map(|last| first + last) else { return next };
+        let floor = self.queue[last].floor;
+        if due > 1 && self.queue[last - 1].floor == floor {
+            self.note_pipelining(out);
+            return Resume::Nowhere;
+        }
+        let begins_unseen = seen_end == 0;
+        let behind_hole = due == 1 && may_begin && (begins_unseen || seen_end <= floor);
+        if floor == position && !begins_unseen || behind_hole {
+            self.refute_older(last);
+            let found = &mut self.queue[last];
+            found.behind_hole = floor != position;
+            found.unconfirmed |= found.behind_hole;
+            // Where there is a hole, the response to the hidden request lies in it.
+            found.hidden_is_open &= floor == position;
+            self.queue.range_mut(first..last).for_each(|p| p.answer = Answer::Over);
+            self.tell_finished(out);
+            return Resume::Here;
+        }
+        next
+    }
+
+    /// Place in one of the streams was lost.
+    pub fn place_lost(&mut self, flow: Option<Flow>, out: &mut Vec<Exchange>) {
+        self.events_lost();
+        if flow == Some(Flow::Response) {
+            self.refute_unconfirmed();
+        }
+        if self.pipelines {
+            self.give_up(out);
+        }
+        self.tell_finished(out);
+    }
+
+    /// Something of this connection was lost.
+    pub fn events_lost(&mut self) {
+        self.damaged = true;
         self.assumed = true;
-        self.given_up |= self.pipelines;
-        let to = if self.given_up { Timestamp(u64::MAX) } else { at };
-        self.tell_unanswered(to, out);
     }
 
-    /// No response comes any more.
-    pub fn responses_end(&mut self, out: &mut Vec<Exchange>) {
-        self.given_up = true;
-        self.tell_unanswered(Timestamp(u64::MAX), out);
+    /// No request comes any more. `in_step`: the stream ended between two requests.
+    pub fn requests_end(&mut self, in_step: bool, out: &mut Vec<Exchange>) {
+        self.requests_over |= in_step;
+        self.confirm_at_end(out);
+    }
+
+    /// No response comes any more. `in_step`: the stream ended between two responses.
+    pub fn responses_end(&mut self, in_step: bool, out: &mut Vec<Exchange>) {
+        self.responses_over |= in_step;
+        self.confirm_at_end(out);
+        self.expect_no_more(out);
+    }
+
+    fn confirm_at_end(&mut self, out: &mut Vec<Exchange>) {
+        if self.requests_over && self.responses_over {
+            self.queue.iter_mut().for_each(|p| p.unconfirmed = false);
+            self.tell_finished(out);
+        }
     }
 
     /// Tells what is left. Messages being read have been ended before.
     pub fn close(&mut self, out: &mut Vec<Exchange>) {
-        out.extend(self.queue.drain(..).map(|p| p.exchange));
-        out.extend(self.alone.take().map(|exchange| *exchange));
+        if self.damaged {
+            self.refute_unconfirmed();
+        }
+        while let Some(pending) = self.queue.pop_front() {
+            self.tell(*pending, out);
+        }
         out.extend(self.orphan.take().map(|exchange| *exchange));
         *self = Pairing { exchanges: self.exchanges, ..Pairing::default() };
     }
 
-    fn unanswered(&self) -> Option<usize> {
-        (self.answered < self.queue.len()).then_some(self.answered)
+    fn awaited(&self) -> Option<usize> {
+        self.queue.iter().position(|p| p.answer == Answer::Awaited)
     }
 
-    fn new_exchange(&mut self, request: Option<Message>, response: Option<Message>) -> Exchange {
+    fn new_exchange(&mut self, response: Option<Message>) -> Exchange {
         self.exchanges += 1;
         let first = self.exchanges == 1;
         let reused_connection =
             if first { self.from_the_start.then_some(false) } else { Some(true) };
         Exchange {
             number: self.exchanges,
-            request,
+            request: None,
             response,
             interim: SmallVec::new(),
             reused_connection,
@@ -286,36 +462,89 @@ impl Pairing {
     }
 
     /// A second request that began before the first one's response did shows that the client pipelines.
-    /// If the pairing rested on its not doing so, it is over.
-    fn look_for_pipelining(&mut self, response_at: Timestamp, out: &mut Vec<Exchange>) {
-        self.pipelines |=
-            self.queue.get(self.answered + 1).is_some_and(|p| p.began_at <= response_at);
-        if self.pipelines && self.assumed && !self.given_up {
-            self.given_up = true;
-            self.tell_unanswered(Timestamp(u64::MAX), out);
+    fn look_for_pipelining(&mut self, position: u64, out: &mut Vec<Exchange>) {
+        let Some(i) = self.awaited() else { return };
+        if self.queue.get(i + 1).is_some_and(|next| next.floor <= position) {
+            self.note_pipelining(out);
         }
     }
 
-    /// Tells the requests that began up to `to` and have no whole response; one still being read is told
-    /// at its end.
-    fn tell_unanswered(&mut self, to: Timestamp, out: &mut Vec<Exchange>) {
-        while self.queue.get(self.answered).is_some_and(|p| p.began_at <= to) {
-            let Some(pending) = self.queue.remove(self.answered) else { return };
-            self.queue_bytes = self.queue_bytes.saturating_sub(heap_bytes(&pending.exchange));
-            if pending.request_ended {
-                out.push(pending.exchange);
-            } else {
-                self.alone = Some(Box::new(pending.exchange));
-            }
+    /// If the pairing rested on the client not pipelining, it is over.
+    fn note_pipelining(&mut self, out: &mut Vec<Exchange>) {
+        self.pipelines = true;
+        if self.assumed {
+            self.give_up(out);
         }
+    }
+
+    /// A response begins in step behind an unconfirmed one: where it begins at the floor of the next
+    /// request, there was one response between the two requests and no more.
+    fn settle_unconfirmed(&mut self, position: u64) {
+        let Some(i) = self.queue.iter().position(|p| p.is_unconfirmed()) else { return };
+        // Behind a hole, requests that are not known may have begun.
+        let behind_hole = self.queue[i].behind_hole;
+        let next_is_next = |next: &Box<Pending>| match next.found {
+            Found::InStep => true,
+            Found::AfterDamage { hidden } => !hidden && !behind_hole,
+        };
+        let next = self.queue.get(i + 1);
+        if next.is_some_and(|next| next.floor == position && next_is_next(next)) {
+            self.queue[i].unconfirmed = false;
+        } else {
+            self.refute_unconfirmed();
+        }
+    }
+
+    fn has_unconfirmed(&self) -> bool {
+        self.queue.iter().any(|p| p.is_unconfirmed())
+    }
+
+    fn refute_unconfirmed(&mut self) {
+        self.refute_older(self.queue.len());
+    }
+
+    /// Of the first `count` entries.
+    fn refute_older(&mut self, count: usize) {
+        let has_response = |p: &&mut Box<Pending>| p.unconfirmed && p.answer != Answer::Awaited;
+        for pending in self.queue.iter_mut().take(count).filter(has_response) {
+            self.refuted |= pending.is_being_answered();
+            pending.unconfirmed = false;
+            pending.answer = Answer::Over;
+            pending.exchange.response = None;
+        }
+    }
+
+    fn give_up(&mut self, out: &mut Vec<Exchange>) {
+        self.refute_unconfirmed();
+        self.expect_no_more(out);
+    }
+
+    /// The requests that are open have no response, and neither will any other.
+    fn expect_no_more(&mut self, out: &mut Vec<Exchange>) {
+        self.given_up = true;
+        for pending in self.queue.iter_mut().filter(|p| p.answer == Answer::Awaited) {
+            pending.answer = Answer::Over;
+            pending.unconfirmed = false;
+        }
+        self.tell_finished(out);
     }
 
     fn tell_finished(&mut self, out: &mut Vec<Exchange>) {
-        while self.queue.front().is_some_and(|p| p.request_ended && p.response_ended) {
+        while self.queue.front().is_some_and(|p| p.is_finished()) {
             let Some(pending) = self.queue.pop_front() else { return };
-            self.answered -= 1;
             self.queue_bytes = self.queue_bytes.saturating_sub(heap_bytes(&pending.exchange));
-            out.push(pending.exchange);
+            self.tell(*pending, out);
+        }
+    }
+
+    /// What only a response would have proved to be a request is not an exchange without one.
+    fn tell(&mut self, pending: Pending, out: &mut Vec<Exchange>) {
+        let exchange = pending.exchange;
+        let is_certain = exchange.response.is_some() || !pending.tentative;
+        if is_certain && (exchange.request.is_some() || exchange.response.is_some()) {
+            out.push(exchange);
+        } else if exchange.number == self.exchanges {
+            self.exchanges -= 1;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Ranges of a stream that some packet covered.
 
-use crate::time::Timestamp;
+use super::moment::Moment;
 
 /// Ranges kept apart at once; more than so many holes are not worth telling apart.
 const MAX_RANGES: usize = 128;
@@ -11,7 +11,7 @@ pub(super) struct Range {
     pub start: u64,
     pub end: u64,
     /// When the first packet of it passed.
-    pub at: Timestamp,
+    pub at: Moment,
 }
 
 /// Sorted ranges that neither overlap nor touch.
@@ -28,7 +28,7 @@ impl Ranges {
     }
 
     /// Adds a range; false where there was no room for one more.
-    pub fn add(&mut self, start: u64, end: u64, at: Timestamp) -> bool {
+    pub fn add(&mut self, start: u64, end: u64, at: Moment) -> bool {
         if start >= end {
             return true;
         }
@@ -44,7 +44,7 @@ impl Ranges {
         let merged = Range {
             start: start.min(self.0[from].start),
             end: end.max(self.0[to - 1].end),
-            at: self.0[from..to].iter().map(|r| r.at).fold(at, Timestamp::min),
+            at: self.0[from..to].iter().map(|r| r.at).fold(at, Moment::min),
         };
         self.0[from] = merged;
         self.0.drain(from + 1..to);
@@ -66,6 +66,11 @@ impl Ranges {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Timestamp;
+
+    fn moment(at_ns: u64) -> Moment {
+        Moment { at: Timestamp(at_ns), opposite_end: 0 }
+    }
 
     fn listed(ranges: &Ranges) -> Vec<(u64, u64)> {
         ranges.0.iter().map(|r| (r.start, r.end)).collect()
@@ -75,19 +80,19 @@ mod tests {
     fn ranges_that_overlap_or_touch_become_one() {
         let mut ranges = Ranges::default();
         for (start, end) in [(10, 20), (30, 40), (50, 60), (20, 30), (5, 5), (0, 2)] {
-            ranges.add(start, end, Timestamp(start));
+            ranges.add(start, end, moment(start));
         }
         assert_eq!(listed(&ranges), [(0, 2), (10, 40), (50, 60)]);
-        ranges.add(1, 55, Timestamp(99));
+        ranges.add(1, 55, moment(99));
         assert_eq!(listed(&ranges), [(0, 60)]);
-        assert_eq!(ranges.first().unwrap().at, Timestamp(0));
+        assert_eq!(ranges.first().unwrap().at, moment(0));
     }
 
     #[test]
     fn trimming_cuts_the_first_range() {
         let mut ranges = Ranges::default();
-        ranges.add(0, 10, Timestamp(1));
-        ranges.add(20, 30, Timestamp(2));
+        ranges.add(0, 10, moment(1));
+        ranges.add(20, 30, moment(2));
         ranges.trim(5);
         assert_eq!(listed(&ranges), [(5, 10), (20, 30)]);
         ranges.trim(30);
@@ -97,7 +102,7 @@ mod tests {
     #[test]
     fn the_number_of_ranges_is_bounded() {
         let mut ranges = Ranges::default();
-        let added = (0..1000).filter(|i| ranges.add(i * 10, i * 10 + 1, Timestamp(0))).count();
+        let added = (0..1000).filter(|i| ranges.add(i * 10, i * 10 + 1, moment(0))).count();
         assert_eq!(added, MAX_RANGES);
     }
 }

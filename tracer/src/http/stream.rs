@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 
+use super::moment::Moment;
 use super::ranges::Ranges;
 use crate::time::Timestamp;
 
@@ -34,7 +35,7 @@ pub struct Slice<'a> {
 #[derive(Debug)]
 struct Held {
     start: u64,
-    at: Timestamp,
+    at: Moment,
     begins_packet: bool,
     bytes: Box<[u8]>,
 }
@@ -49,9 +50,9 @@ impl Held {
 #[derive(Debug)]
 pub(super) enum Next {
     /// Captured bytes from `from` on; taken out of the stream.
-    Bytes { at: Timestamp, begins_packet: bool, bytes: Box<[u8]>, from: usize },
+    Bytes { at: Moment, begins_packet: bool, bytes: Box<[u8]>, from: usize },
     /// So many seen bytes; `wait_from`: when the first packet with captured bytes behind them passed.
-    Seen { bytes: u64, at: Timestamp, wait_from: Option<Timestamp> },
+    Seen { bytes: u64, at: Moment, wait_from: Option<Timestamp> },
     /// A hole of so many bytes, and when the first packet behind it passed.
     Hole { bytes: u64, wait_from: Timestamp },
     /// The sender's FIN.
@@ -65,6 +66,10 @@ pub(super) enum Next {
 pub(super) struct Stream {
     /// Position of the next byte to hand on; 0 before the stream has begun.
     next: u64,
+    /// Position of the first byte.
+    first: u64,
+    /// Position behind the last byte that any packet covered.
+    seen_end: u64,
     end: Option<(u64, Timestamp)>,
     held: VecDeque<Held>,
     held_bytes: usize,
@@ -80,6 +85,8 @@ impl Stream {
     pub fn begin(&mut self, seq: u32) {
         if !self.has_begun() {
             self.next = FIRST_ROUND + u64::from(seq);
+            self.first = self.next;
+            self.seen_end = self.next;
         }
     }
 
@@ -108,12 +115,23 @@ impl Stream {
         self.next
     }
 
+    /// Position of the first byte; 0 before the stream has begun.
+    pub fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Position behind the last byte that any packet covered, whether it can be handed on or not; 0
+    /// before the stream has begun.
+    pub fn seen_end(&self) -> u64 {
+        self.seen_end
+    }
+
     /// Takes a slice. Where its bytes are next in order, gives those that are new and whether they begin
     /// their packet: they are then handed on already. `content_ahead`: so many bytes from here need no
     /// values, they are only noted as seen.
     pub fn offer<'a>(
         &mut self,
-        at: Timestamp,
+        at: Moment,
         slice: &Slice<'a>,
         content_ahead: u64,
     ) -> Option<(&'a [u8], bool)> {
@@ -125,6 +143,7 @@ impl Stream {
         if packet_end <= self.next || self.is_ended() {
             return None;
         }
+        self.seen_end = self.seen_end.max(packet_end);
         if start <= self.next && self.next < end {
             let skip = usize::try_from(self.next - start).unwrap_or(usize::MAX);
             let begins_packet = self.next == packet;
@@ -150,7 +169,7 @@ impl Stream {
     /// Looks at what comes next. `Bytes` are taken out, the others stay until [`Stream::pass`]ed.
     pub fn look(&mut self) -> Next {
         self.forget_old();
-        let ahead = self.held.front().map(|h| (h.start, h.at));
+        let ahead = self.held.front().map(|h| (h.start, h.at.at));
         if let Some((start, _)) = ahead
             && start <= self.next
             && let Some(held) = self.unhold()
@@ -175,7 +194,7 @@ impl Stream {
             let wait_from = ahead.or(self.end).map(|(_, at)| at);
             return Next::Seen { bytes: end - self.next, at: seen.at, wait_from };
         }
-        let behind = [ahead, self.seen.first().map(|s| (s.start, s.at)), self.end];
+        let behind = [ahead, self.seen.first().map(|s| (s.start, s.at.at)), self.end];
         let Some(&(to, _)) = behind.iter().flatten().min_by_key(|(to, _)| *to) else {
             return Next::Nothing;
         };
@@ -202,12 +221,12 @@ impl Stream {
     }
 
     /// Uncaptured bytes that find no room here count as a hole: what is told stays on the safe side.
-    fn see(&mut self, start: u64, end: u64, at: Timestamp) -> bool {
+    fn see(&mut self, start: u64, end: u64, at: Moment) -> bool {
         self.seen.add(start, end, at)
     }
 
     /// Holds the parts that are not held yet: of two copies the first one counts.
-    fn hold(&mut self, start: u64, at: Timestamp, begins_packet: bool, bytes: &[u8]) {
+    fn hold(&mut self, start: u64, at: Moment, begins_packet: bool, bytes: &[u8]) {
         let end = start + bytes.len() as u64;
         let mut from = start.max(self.next);
         let mut i = self.held.partition_point(|h| h.end() <= from);
@@ -248,6 +267,10 @@ fn part(bytes: &[u8], start: u64, from: u64, to: u64) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
+    fn moment(at_ns: u64) -> Moment {
+        Moment { at: Timestamp(at_ns), opposite_end: 0 }
+    }
+
     fn slice(seq: u32, captured: &[u8]) -> Slice<'_> {
         Slice { seq, packet_bytes: captured.len() as u32, offset_bytes: 0, captured }
     }
@@ -270,7 +293,7 @@ mod tests {
     }
 
     fn offer(stream: &mut Stream, slice: &Slice<'_>) -> String {
-        let direct = stream.offer(Timestamp(1), slice, 0);
+        let direct = stream.offer(moment(1), slice, 0);
         let mut text = String::from_utf8_lossy(direct.map_or(b"", |(bytes, _)| bytes)).into_owned();
         text.push_str(&drain(stream));
         text
@@ -313,10 +336,10 @@ mod tests {
         let mut stream = Stream::default();
         stream.begin(0);
         let head = Slice { seq: 0, packet_bytes: 8, offset_bytes: 0, captured: b"abc" };
-        assert_eq!(stream.offer(Timestamp(1), &head, 0).unwrap().0, b"abc");
+        assert_eq!(stream.offer(moment(1), &head, 0).unwrap().0, b"abc");
         assert!(matches!(stream.look(), Next::Seen { bytes: 5, wait_from: None, .. }));
         let tail = Slice { seq: 0, packet_bytes: 8, offset_bytes: 5, captured: b"fgh" };
-        assert!(stream.offer(Timestamp(2), &tail, 0).is_none());
+        assert!(stream.offer(moment(2), &tail, 0).is_none());
         assert!(matches!(
             stream.look(),
             Next::Seen { bytes: 2, wait_from: Some(Timestamp(2)), .. }
@@ -328,9 +351,9 @@ mod tests {
     fn content_whose_values_are_not_needed_is_not_held() {
         let mut stream = Stream::default();
         stream.begin(0);
-        assert!(stream.offer(Timestamp(1), &slice(100, &[b'x'; 50]), 150).is_none());
+        assert!(stream.offer(moment(1), &slice(100, &[b'x'; 50]), 150).is_none());
         assert_eq!(stream.held_bytes(), 0);
-        assert!(stream.offer(Timestamp(1), &slice(150, &[b'x'; 50]), 150).is_none());
+        assert!(stream.offer(moment(1), &slice(150, &[b'x'; 50]), 150).is_none());
         assert_eq!(stream.held_bytes(), 50 + PIECE_BYTES);
     }
 

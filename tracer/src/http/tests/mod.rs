@@ -1,6 +1,7 @@
 //! The engine from outside: packets in, exchanges out.
 
 mod cases;
+mod damage;
 mod losses;
 mod noise;
 mod properties;
@@ -102,6 +103,11 @@ impl Wire {
     fn lost(&mut self) -> &mut Self {
         self.http.lost(self.now, &mut self.told);
         self
+    }
+
+    /// Both ends close.
+    fn end(&mut self) -> &mut Self {
+        self.fin(Sent).fin(Received).close()
     }
 
     fn close(&mut self) -> &mut Self {

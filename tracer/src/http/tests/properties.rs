@@ -9,26 +9,28 @@ use crate::http::Head;
 
 /// Content of a generated message.
 #[derive(Clone, Debug)]
-enum Body {
+pub(super) enum Body {
     None,
     Length(usize),
     Chunked(Vec<usize>),
 }
 
 #[derive(Clone, Debug)]
-struct Pair {
+pub(super) struct Pair {
     method: &'static str,
     request: Body,
     interim: usize,
     status: u16,
     response: Body,
     fields: usize,
+    /// The content reads like messages.
+    looks_like_http: bool,
 }
 
 /// A conversation by turns: so many requests, then their responses.
 #[derive(Clone, Debug)]
-struct Conversation {
-    turns: Vec<Vec<Pair>>,
+pub(super) struct Conversation {
+    pub turns: Vec<Vec<Pair>>,
     /// The last response ends with the connection.
     until_close: bool,
 }
@@ -44,20 +46,21 @@ fn body() -> impl Strategy<Value = Body> {
 fn pair() -> impl Strategy<Value = Pair> {
     let method = prop_oneof![Just("GET"), Just("HEAD"), Just("POST"), Just("PUT")];
     let status = prop_oneof![Just(200u16), Just(204), Just(304), Just(404)];
-    (method, body(), 0usize..3, status, body(), 0usize..8).prop_map(
-        |(method, request, interim, status, response, fields)| Pair {
+    (method, body(), 0usize..3, status, body(), 0usize..8, any::<bool>()).prop_map(
+        |(method, request, interim, status, response, fields, looks_like_http)| Pair {
             method,
             request,
             interim,
             status,
             response,
             fields,
+            looks_like_http,
         },
     )
 }
 
 /// Conversations whose client sends so many requests at once, always.
-fn conversation(at_once: std::ops::Range<usize>) -> impl Strategy<Value = Conversation> {
+pub(super) fn conversation(at_once: std::ops::Range<usize>) -> impl Strategy<Value = Conversation> {
     let turns = prop::collection::vec(prop::collection::vec(pair(), at_once), 1..6);
     (turns, any::<bool>()).prop_map(|(turns, until_close)| Conversation { turns, until_close })
 }
@@ -66,18 +69,30 @@ fn any_conversation() -> impl Strategy<Value = Conversation> {
     prop_oneof![conversation(1..2), conversation(2..5), conversation(1..5)]
 }
 
-fn framed(body: &Body, text: &mut String, with_content: bool) {
+/// What content that reads like messages is made of; no message has this id.
+const FALSE_MESSAGES: &str = "HTTP/1.1 200 OK\r\nX-Id: 999999\r\nContent-Length: 10\r\n\r\n0123456789\
+GET /999999 HTTP/1.1\r\nHost: x\r\n\r\n";
+
+fn content(bytes: usize, looks_like_http: bool) -> String {
+    let text = if looks_like_http { FALSE_MESSAGES } else { "x" };
+    text.chars().cycle().take(bytes).collect()
+}
+
+fn framed(body: &Body, text: &mut String, with_content: bool, looks_like_http: bool) {
     match body {
         Body::None => text.push_str("Content-Length: 0\r\n\r\n"),
         Body::Length(n) => {
             text.push_str(&format!("Content-Length: {n}\r\n\r\n"));
-            text.push_str(&"x".repeat(if with_content { *n } else { 0 }));
+            if with_content {
+                text.push_str(&content(*n, looks_like_http));
+            }
         }
         Body::Chunked(sizes) => {
             text.push_str("Transfer-Encoding: chunked\r\n\r\n");
             if with_content {
                 for size in sizes {
-                    text.push_str(&format!("{size:x};e=1\r\n{}\r\n", "y".repeat(*size)));
+                    let content = content(*size, looks_like_http);
+                    text.push_str(&format!("{size:x};e=1\r\n{content}\r\n"));
                 }
                 text.push_str("0\r\nTrailer: t\r\n\r\n");
             }
@@ -91,7 +106,7 @@ impl Pair {
     fn request(&self, id: usize) -> String {
         let mut text = format!("{} /{id} HTTP/1.1\r\nHost: h\r\n", self.method);
         (0..self.fields).for_each(|i| text.push_str(&format!("F-{i}: {}\r\n", "v".repeat(i * 7))));
-        framed(&self.request, &mut text, true);
+        framed(&self.request, &mut text, true, self.looks_like_http);
         text
     }
 
@@ -102,7 +117,7 @@ impl Pair {
         if until_close && has_content {
             text.push_str("\r\nzzzzz");
         } else {
-            framed(&self.response, &mut text, has_content);
+            framed(&self.response, &mut text, has_content, self.looks_like_http);
         }
         text
     }
@@ -110,7 +125,7 @@ impl Pair {
 
 impl Conversation {
     /// Requests and responses of each turn as the streams carry them.
-    fn bytes(&self) -> Vec<(String, String)> {
+    pub fn bytes(&self) -> Vec<(String, String)> {
         let count: usize = self.turns.iter().map(Vec::len).sum();
         let mut ids = 0..count;
         let turn = |turn: &Vec<Pair>| {
@@ -126,13 +141,13 @@ impl Conversation {
 }
 
 /// Random choices that shrink with the case.
-struct Choices<'a> {
-    tape: &'a [u16],
-    next: usize,
+pub(super) struct Choices<'a> {
+    pub tape: &'a [u16],
+    pub next: usize,
 }
 
 impl Choices<'_> {
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         let choice = self.tape[self.next % self.tape.len()];
         self.next += 1;
         // The position is mixed in so that a short tape does not repeat itself.
@@ -142,7 +157,7 @@ impl Choices<'_> {
         if bound == 0 { 0 } else { mixed as usize % bound }
     }
 
-    fn one_in(&mut self, n: usize) -> bool {
+    pub fn one_in(&mut self, n: usize) -> bool {
         self.below(n) == 0
     }
 }
@@ -154,7 +169,7 @@ struct Cut {
     slice: std::ops::Range<usize>,
 }
 
-fn partition(
+pub(super) fn partition(
     range: std::ops::Range<usize>,
     size: usize,
     choices: &mut Choices<'_>,
@@ -239,13 +254,13 @@ impl Wire {
 }
 
 /// A message without its times: head, content, and its place on the stream.
-type Half = (Head, u64, u32, Option<u64>);
+pub(super) type Half = (Head, u64, u32, Option<u64>);
 
 /// An exchange without its times.
-type Timeless = (u64, Option<Half>, Option<Half>, Vec<u16>, bool, u64);
+pub(super) type Timeless = (u64, Option<Half>, Option<Half>, Vec<u16>, bool, u64);
 
 /// `client`, `server`: the streams' first sequence numbers.
-fn timeless(exchange: &Exchange, client: u32, server: u32) -> Timeless {
+pub(super) fn timeless(exchange: &Exchange, client: u32, server: u32) -> Timeless {
     let half = |half: &Option<Message>, first: u32| {
         let place = |m: &Message| m.seq.wrapping_sub(first);
         half.as_ref().map(|m| (m.head.clone(), m.body_bytes, place(m), m.wire_bytes))
@@ -262,7 +277,7 @@ fn timeless(exchange: &Exchange, client: u32, server: u32) -> Timeless {
 }
 
 /// The exchanges of the conversation with nothing cut or lost.
-fn in_order(conversation: &Conversation) -> Vec<Timeless> {
+pub(super) fn in_order(conversation: &Conversation) -> Vec<Timeless> {
     let mut wire = Wire::new();
     for (requests, responses) in conversation.bytes() {
         wire.client(&requests).server(&responses);
@@ -271,15 +286,15 @@ fn in_order(conversation: &Conversation) -> Vec<Timeless> {
     wire.told.done.iter().map(|e| timeless(e, CLIENT_SEQ, SERVER_SEQ)).collect()
 }
 
-fn request_id(exchange: &Exchange) -> Option<usize> {
+pub(super) fn request_id(exchange: &Exchange) -> Option<usize> {
     exchange.target().map(|target| target[1..].parse().unwrap())
 }
 
-fn response_id(exchange: &Exchange) -> Option<usize> {
+pub(super) fn response_id(exchange: &Exchange) -> Option<usize> {
     exchange.response.as_ref()?.head.field("x-id").map(|id| id.parse().unwrap())
 }
 
-fn tape() -> impl Strategy<Value = Vec<u16>> {
+pub(super) fn tape() -> impl Strategy<Value = Vec<u16>> {
     prop::collection::vec(any::<u16>(), 1..200)
 }
 
