@@ -3,6 +3,7 @@
 //! It owns the tracker and the HTTP state of every connection that carries any, and turns what they find
 //! into records. It reads no clock and does no input or output; the edge is `pipeline`.
 
+mod counters;
 mod early;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::counters::{EngineCounters, LOSSES};
 use self::early::EarlyPayloads;
-use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker, TrackerCounters};
+use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker};
 use crate::event::{Body, Event, Payload};
 use crate::http::{self, HttpConnection, RecordContext};
 use crate::record::{self, Record};
@@ -66,7 +68,7 @@ pub struct Engine {
     tell_lasting: bool,
     /// Connections that are not old enough yet to be told as lasting, and since when they are there.
     young: VecDeque<(Timestamp, Key)>,
-    /// What hit a bound in the HTTP engine, of connections that are over.
+    /// Of the HTTP engine, over all connections.
     http_counters: http::Counters,
     /// Payload that is there before its connection.
     early: EarlyPayloads,
@@ -80,6 +82,8 @@ pub enum TellChanged {
     /// Never.
     #[default]
     Never,
+    /// When a connection finds its other end on this host.
+    Paired,
     /// At each change: who judges each record by its connection needs that as it is then.
     AtOnce,
     /// When a connection opens, and then once for all that has changed up to a drain: who draws sees no more than that.
@@ -226,7 +230,11 @@ impl Engine {
     /// Tells the exchanges that are done, and notes what HTTP waits for.
     fn after_http(&mut self, id: Key) {
         self.tell_exchanges(id);
-        let waits = self.http.get(&id).is_some_and(|http| http.next_deadline().is_some());
+        let Some(http) = self.http.get_mut(&id) else { return };
+        if http.has_counted() {
+            self.http_counters += http.take_counters();
+        }
+        let waits = http.next_deadline().is_some();
         if waits {
             self.waiting.insert(id);
         } else if !self.waiting.is_empty() {
@@ -259,7 +267,7 @@ impl Engine {
     fn end_http(&mut self, id: Key, at: Timestamp) {
         let Some(mut http) = self.http.remove(&id) else { return };
         http.close(at, &mut self.exchanges);
-        self.http_counters += http.counters();
+        self.http_counters += http.take_counters();
         self.waiting.remove(&id);
         self.tell_exchanges(id);
     }
@@ -351,10 +359,14 @@ impl Engine {
         append(out, &mut self.outputs);
     }
 
-    /// What hit a bound.
+    /// What could not be assigned, kept or understood so far.
     #[must_use]
-    pub fn counters(&self) -> TrackerCounters {
-        self.tracker.counters
+    pub const fn counters(&self) -> EngineCounters {
+        EngineCounters {
+            tracker: self.tracker.counters,
+            http: self.http_counters,
+            unattributed_payloads: self.unattributed_payloads,
+        }
     }
 
     /// Connection ends tracked now.
@@ -424,6 +436,7 @@ impl Engine {
             Change::Opened(id) if self.tell_changed == TellChanged::Together => {
                 self.push_changed(id);
             }
+            Change::Paired(id) if self.tell_changed == TellChanged::Paired => self.push_changed(id),
             Change::Opened(id) | Change::Paired(id) => self.tell_changed(id),
             Change::Transition(id, transition) => {
                 let (at, to) = (transition.at, transition.to);
@@ -450,7 +463,7 @@ impl Engine {
 
     fn tell_changed(&mut self, id: Key) {
         match self.tell_changed {
-            TellChanged::Never => {}
+            TellChanged::Never | TellChanged::Paired => {}
             TellChanged::AtOnce => self.push_changed(id),
             TellChanged::Together => _ = self.changed.insert(id),
         }

@@ -29,7 +29,7 @@ pub fn write(records: Records<'_>, known: &Known, out: &mut dyn Write) -> Result
     let mut end = Ok(());
     for record in records {
         match record {
-            Ok(Record::Exchange(exchange)) if !known.is_told_by_client(exchange.conn) => {
+            Ok(Record::Exchange(exchange)) if !known.is_told_by_peer(exchange.conn) => {
                 let end = known.end(exchange.conn);
                 let Some(entry) = Entry::of(&exchange, end.as_ref()) else {
                     summary.without_time += 1;
@@ -42,7 +42,7 @@ pub fn write(records: Records<'_>, known: &Known, out: &mut dyn Write) -> Result
             }
             Ok(Record::Host(host)) => summary.host = Some(host.as_ref().into()),
             Ok(Record::Loss(loss)) => {
-                summary.lost_events = summary.lost_events.saturating_add(loss.events);
+                summary.lost_events = summary.lost_events.saturating_add(loss.lost_events());
             }
             Ok(_) => {}
             Err(error) => {

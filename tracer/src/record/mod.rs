@@ -5,12 +5,15 @@
 
 mod headers;
 pub mod json;
+mod loss;
+pub mod peers;
 pub mod redact;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use headers::{Headers, HeadersBuilder};
+pub use loss::LossUnit;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::tcp::{Direction, Endpoint, TcpState};
@@ -413,6 +416,6 @@ pub struct Loss {
     pub at: Timestamp,
     /// The hook whose events found no room, or the table whose bound was hit.
     pub hook: String,
-    /// How many since the last `loss` of this hook.
+    /// How many since the last `loss` of this hook, in its [unit](Loss::unit).
     pub events: u64,
 }
