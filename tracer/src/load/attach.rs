@@ -10,6 +10,7 @@ use aya::{Btf, Ebpf};
 
 use super::LoadError;
 use super::health::{Health, ProgramHealth};
+use super::offsets::Offsets;
 use super::programs::{self, AttachError, Group, Groups, PROGRAMS, Program};
 use super::tracefs;
 
@@ -18,6 +19,8 @@ pub(super) struct Hooks<'a> {
     pub wanted: Groups,
     /// The cgroup v2 root, or why there is none.
     pub cgroup: Result<&'a File, String>,
+    /// Where the members are that programs read, and which this kernel lacks.
+    pub offsets: &'a Offsets,
     /// Whether the handlers of the timers are known.
     pub timers: Result<(), String>,
 }
@@ -56,6 +59,9 @@ impl Hooks<'_> {
     fn left_out(&self, program: &Program) -> Option<String> {
         if !self.wanted.contains(program.group) {
             return Some("not asked for".to_owned());
+        }
+        if let Some(lack) = self.offsets.lack(program.group) {
+            return Some(lack);
         }
         self.timers.as_ref().err().filter(|_| program.group == Group::Timers).cloned()
     }
