@@ -66,6 +66,8 @@ pub struct Engine {
     /// Connections that have changed since the last drain, where that is told together.
     changed: FxHashSet<Key>,
     tell_lasting: bool,
+    /// Those that opened up to then have been told as lasting.
+    lasting_since: Timestamp,
     /// Connections that are not old enough yet to be told as lasting, and since when they are there.
     young: VecDeque<(Timestamp, Key)>,
     /// Of the HTTP engine, over all connections.
@@ -121,6 +123,7 @@ impl Engine {
             tell_changed: options.tell_changed,
             changed: FxHashSet::default(),
             tell_lasting: options.tell_lasting,
+            lasting_since: Timestamp(0),
             young: VecDeque::new(),
             http_counters: http::Counters::default(),
             early: EarlyPayloads::default(),
@@ -159,6 +162,7 @@ impl Engine {
     }
 
     fn tell_lasting(&mut self, now: Timestamp) {
+        self.lasting_since = Timestamp(now.0.saturating_sub(LASTING_NS));
         while let Some(&(since, id)) = self.young.front()
             && since.plus_ns(LASTING_NS) <= now
         {
@@ -166,6 +170,16 @@ impl Engine {
             if let Some(connection) = self.tracker.get(id).filter(|c| !c.is_closed()) {
                 self.outputs.push(Output::Lasting(Arc::new(connection_record(connection))));
             }
+        }
+    }
+
+    /// A connection has gained an owner or its other end: where it was told as lasting before, that was without it.
+    fn tell_lasting_again(&mut self, id: Key) {
+        let Some(connection) = self.tracker.get(id).filter(|_| self.tell_lasting) else { return };
+        // One whose opening is not known was told at once.
+        let since = connection.opened_at().unwrap_or_default();
+        if since <= self.lasting_since && !connection.is_closed() {
+            self.outputs.push(Output::Lasting(Arc::new(connection_record(connection))));
         }
     }
 
@@ -278,6 +292,10 @@ impl Engine {
         }
         // Its HTTP is over before it is forgotten.
         let Some(connection) = self.tracker.get(id) else { return self.exchanges.done.clear() };
+        // Who keeps an exchange keeps its connection as it is known by then.
+        if self.changed.remove(&id) {
+            self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
+        }
         let context = RecordContext {
             conn: connection.id,
             scheme: "http",
@@ -343,6 +361,7 @@ impl Engine {
     pub fn set_facts(&mut self, conn: Key, facts: Arc<conn::ProcessFacts>) {
         self.tracker.set_facts(conn, facts);
         self.tell_changed(conn);
+        self.tell_lasting_again(conn);
     }
 
     /// The owners found since the last call.
@@ -431,6 +450,9 @@ impl Engine {
             // One that is older than the tracer is told at once.
             let since = self.tracker.get(id).and_then(conn::Connection::entered_at);
             self.young.push_back((since.unwrap_or_default(), id));
+        }
+        if let Change::Paired(id) = change {
+            self.tell_lasting_again(id);
         }
         match change {
             Change::Opened(id) if self.tell_changed == TellChanged::Together => {

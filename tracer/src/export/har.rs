@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::known::End;
 use super::{ExportError, Known, Records};
-use crate::record::{Exchange, Headers, Host, Record, Text, json};
+use crate::record::{Exchange, Headers, Host, Record, Text, WireHead, json};
 use crate::time::Timestamp;
 
 /// The format's sign for a size or time that is not known or does not apply.
@@ -291,7 +291,9 @@ impl<'a> Request<'a> {
             headers: headers.map(pairs).unwrap_or_default(),
             query_string: parameters.collect(),
             url,
-            headers_size: UNKNOWN,
+            headers_size: head_bytes(
+                exchange.request.as_ref().and_then(|half| half.wire_head.as_ref()),
+            ),
             body_size: size(body),
         }
     }
@@ -311,7 +313,7 @@ impl<'a> Response<'a> {
             headers: headers.map(pairs).unwrap_or_default(),
             content: Content { size: body, mime_type: media_type.unwrap_or("x-unknown") },
             redirect_url: headers.and_then(|headers| headers.get("location")).unwrap_or_default(),
-            headers_size: UNKNOWN,
+            headers_size: head_bytes(response.and_then(|half| half.wire_head.as_ref())),
             body_size: body,
         }
     }
@@ -319,6 +321,11 @@ impl<'a> Response<'a> {
 
 fn pairs(headers: &Headers) -> Vec<Pair<'_>> {
     headers.iter().map(|(name, value)| Pair { name, value }).collect()
+}
+
+/// From the first byte of a message to the blank line, that included.
+fn head_bytes(head: Option<&WireHead>) -> i64 {
+    size(head.map(|head| head.bytes().len() as u64))
 }
 
 fn size(bytes: Option<u64>) -> i64 {

@@ -69,6 +69,12 @@ impl Known {
         self.left_out += u64::from(!is_kept);
     }
 
+    /// Takes note of a connection that went on, as it was then. Its record, if there is one, comes later and holds.
+    pub fn learn_note(&mut self, connection: &Connection) {
+        let is_kept = self.keep(connection.id, &End::from(connection));
+        self.left_out += u64::from(!is_kept);
+    }
+
     /// False where there is no room. The latest word on a connection holds.
     fn keep(&mut self, id: ConnId, end: &End) -> bool {
         match self.places.get(id) {
@@ -81,7 +87,7 @@ impl Known {
         }
     }
 
-    /// What is known of a connection; nothing of one that was still open when a recording was cut short.
+    /// What is known of a connection: of one that was still open when a recording was cut short, what its last note says.
     #[must_use]
     pub fn end(&self, id: ConnId) -> Option<End> {
         self.ends.get(self.places.get(id)?)
