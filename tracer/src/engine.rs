@@ -30,7 +30,8 @@ pub enum Output {
     Record(Record),
     /// A connection as it is now: it opened, gained an owner or its other end. For live views.
     Changed(Arc<record::Connection>),
-    /// A connection that has been there for a second, as it is now. For recordings: who plays one wants to know of it long
+    /// A connection that has been there for a second, as it is now; again when it gains an owner or its other end. For
+    /// recordings: who plays one wants to know of it long
     /// before its record comes, at its end.
     Lasting(Arc<record::Connection>),
 }

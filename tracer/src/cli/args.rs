@@ -34,7 +34,7 @@ pub enum Command {
     Watch(WatchArgs),
     /// Trace into a recording until the time is up or Ctrl-C
     ///
-    /// The first line on stderr begins with "tracing": from then on everything is recorded. Scripts can wait for it.
+    /// A line on stderr that begins with "tracing" says that from then on everything is recorded. Scripts can wait for it.
     Record(RecordArgs),
     /// Play a recording in the live view
     View(ViewArgs),

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use rustc_hash::FxHashMap;
 
-use crate::engine::Output;
+use crate::engine::{EngineCounters, Output};
 use crate::record::{ConnId, Connection, Exchange, Host, Loss, LossUnit, Record, Source, peers};
 use crate::tcp::{Direction, Endpoint, TcpState};
 
@@ -163,7 +163,7 @@ impl Metrics {
             // A series that begins when the first loss comes shows no increase.
             drop(lost.get_or_create(&OfHook { hook: hook.clone() }));
         }
-        Metrics {
+        let metrics = Metrics {
             registry,
             transitions,
             ended,
@@ -177,7 +177,11 @@ impl Metrics {
             unseen,
             in_state,
             paired: FxHashMap::default(),
+        };
+        for (name, _) in EngineCounters::default().losses() {
+            metrics.count_loss(&Loss { at: host.started_at, hook: name.to_owned(), events: 0 });
         }
+        metrics
     }
 
     /// Counts one look's outputs.
@@ -465,14 +469,16 @@ mod tests {
         };
         let losses = [("http_missing_bytes", 700), ("http_framing", 2), ("unattributed", 5)];
         metrics.take(&losses.map(loss));
-        assert_eq!(
-            series(&mut metrics, "tracer_http_unseen"),
-            [
-                "tracer_http_unseen_bytes_total{kind=\"missing\"} 700",
-                "tracer_http_unseen_total{kind=\"framing\"} 2"
-            ]
-        );
-        let lost = series(&mut metrics, "tracer_events_lost_total{hook=\"un");
+        let counted = series(&mut metrics, "tracer_http_unseen");
+        for expected in [
+            "tracer_http_unseen_bytes_total{kind=\"missing\"} 700",
+            "tracer_http_unseen_bytes_total{kind=\"head\"} 0",
+            "tracer_http_unseen_total{kind=\"framing\"} 2",
+            "tracer_http_unseen_total{kind=\"malformed\"} 0",
+        ] {
+            assert!(counted.iter().any(|line| line == expected), "{expected}: {counted:?}");
+        }
+        let lost = series(&mut metrics, "tracer_events_lost_total{hook=\"unattributed\"");
         assert_eq!(lost, ["tracer_events_lost_total{hook=\"unattributed\"} 5"]);
     }
 

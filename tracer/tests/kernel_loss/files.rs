@@ -26,7 +26,7 @@ struct Recorder {
 }
 
 impl Recorder {
-    /// Comes back when it traces, which its first line says.
+    /// Comes back when it traces, which a line says.
     fn start(output: &Path, arguments: &[&str]) -> Result<Recorder, String> {
         let mut child = Command::new(environment::tracer())
             .args(["record", "-o"])
@@ -47,10 +47,8 @@ impl Recorder {
             }
         });
         let recorder = Recorder { child, said };
-        match recorder.said.recv_timeout(LONG) {
-            Ok(first) if first.starts_with("tracing") => Ok(recorder),
-            first => Err(format!("it did not say first that it traces: {first:?}")),
-        }
+        recorder.wait_for("tracing")?;
+        Ok(recorder)
     }
 
     /// Waits until it says something with `word` in it.
