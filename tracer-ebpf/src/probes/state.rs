@@ -46,10 +46,13 @@ enum Say {
 /// taken back with its next change if its ports are not watched.
 #[inline(always)]
 fn what_to_say(sk: Sock, old_state: u8, new_state: u8, local: u16, remote: u16) -> Say {
-    if ports::is_watched(local, remote) {
+    let lacks_port =
+        (new_state == SYN_SENT && local == 0) || (new_state == SYN_RECV && remote == 0);
+    // A port that is not known yet is not port 0, which a filter may name.
+    if ports::are_all_watched() || (!lacks_port && ports::is_watched(local, remote)) {
         return Say::Everything;
     }
-    if (new_state == SYN_SENT && local == 0) || (new_state == SYN_RECV && remote == 0) {
+    if lacks_port {
         let memory = sk.memory_or_new();
         if memory.is_null() {
             emit::count_lost_event(Hook::State);

@@ -31,7 +31,8 @@ impl Tracker {
             return;
         }
         let Some(id) = self.find(event.cookie, &segment.tuple, segment.by_tuple) else {
-            self.counters.unattributed += 1;
+            // A packet without a full socket may belong to no connection: the RST that answers a refused SYN.
+            self.counters.unattributed += u64::from(!segment.by_tuple);
             return;
         };
         if self.tables.get(id).is_some_and(|c| completes(&c.tuple, &segment.tuple)) {

@@ -11,6 +11,7 @@ use aya::{Btf, Ebpf};
 
 use super::LoadError;
 use super::health::{Health, ProgramHealth};
+use super::offsets::Offsets;
 use super::programs::{self, AttachError, Group, Groups, PROGRAMS, Program};
 use super::tracefs;
 
@@ -21,6 +22,8 @@ pub(super) struct Hooks<'a> {
     pub follow: &'a mut ProgramArray<MapData>,
     /// The cgroup v2 root, or why there is none.
     pub cgroup: Result<&'a File, String>,
+    /// Where the members are that programs read, and which this kernel lacks.
+    pub offsets: &'a Offsets,
     /// Whether the handlers of the timers are known.
     pub timers: Result<(), String>,
 }
@@ -59,6 +62,9 @@ impl Hooks<'_> {
     fn left_out(&self, program: &Program) -> Option<String> {
         if !self.wanted.contains(program.group) {
             return Some("not asked for".to_owned());
+        }
+        if let Some(lack) = self.offsets.lack(program.group) {
+            return Some(lack);
         }
         self.timers.as_ref().err().filter(|_| program.group == Group::Timers).cloned()
     }

@@ -9,6 +9,7 @@ pub mod host;
 pub mod kallsyms;
 pub mod mountinfo;
 pub mod offsets;
+mod private_mount;
 pub mod programs;
 mod shielded;
 pub mod tracefs;
@@ -192,6 +193,7 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         wanted,
         follow: &mut follow,
         cgroup: cgroup.as_ref().map(|root| &root.directory).map_err(ToString::to_string),
+        offsets: &offsets,
         timers: handlers.as_ref().map(|_| ()).map_err(ToString::to_string),
     };
     let health = hooks.attach_all(&mut ebpf, &btf)?;

@@ -5,13 +5,18 @@
 
 mod headers;
 pub mod json;
+mod loss;
+pub mod peers;
 pub mod redact;
+mod wire_head;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use headers::{Headers, HeadersBuilder};
+pub use loss::LossUnit;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use wire_head::{MAX_WIRE_HEAD_BYTES, WireHead};
 
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
@@ -166,6 +171,9 @@ pub struct Request {
     pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
+    /// The head as it was on the wire; `None` where it was not seen whole, is too long, or was not recorded. Not in JSON.
+    #[serde(skip)]
+    pub wire_head: Option<WireHead>,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
 }
@@ -182,6 +190,9 @@ pub struct Response {
     pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
+    /// The head as it was on the wire; `None` where it was not seen whole, is too long, or was not recorded. Not in JSON.
+    #[serde(skip)]
+    pub wire_head: Option<WireHead>,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
     /// `content-type` without parameters, lower case.
@@ -413,6 +424,6 @@ pub struct Loss {
     pub at: Timestamp,
     /// The hook whose events found no room, or the table whose bound was hit.
     pub hook: String,
-    /// How many since the last `loss` of this hook.
+    /// How many since the last `loss` of this hook, in its [unit](Loss::unit).
     pub events: u64,
 }
