@@ -531,9 +531,10 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         bytes_received: counters.map(|n| n.bytes_received),
         segments_retransmitted: c.segments_retransmitted(),
         srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
-        exchanges: c.exchanges,
+        exchanges: c.exchanges.into(),
         lost_events: c.lost_events(),
         isn_sent: c.isn(Direction::Sent),
         isn_received: c.isn(Direction::Received),
+        bypasses_tcp: c.in_sockmap,
     }
 }

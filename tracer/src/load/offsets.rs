@@ -59,6 +59,7 @@ macro_rules! offsets {
     (
         members { $($field:ident: $of:literal . $path:literal,)* }
         optional { $($(#[$ometa:meta])* $option:ident: $oof:literal . $opath:literal,)* }
+        optional_bits { $($(#[$bmeta:meta])* $bit:ident: $bof:literal . $bpath:literal,)* }
         enumerators { $($(#[$meta:meta])* $value:ident: $enum:literal . $enumerator:literal,)* }
     ) => {
         /// Byte offsets of kernel struct members, and the few enumerators that kernels may renumber.
@@ -66,6 +67,7 @@ macro_rules! offsets {
         pub struct Offsets {
             $(#[doc = concat!("Bytes from the start of `", $of, "` to `", $path, "`.")] pub $field: u32,)*
             $($(#[$ometa])* pub $option: Option<u32>,)*
+            $($(#[$bmeta])* pub $bit: Option<u32>,)*
             $($(#[$meta])* pub $value: u32,)*
         }
 
@@ -79,6 +81,7 @@ macro_rules! offsets {
                 Ok(Offsets {
                     $($field: btf.member_offset_bytes($of, $path)?,)*
                     $($option: btf.member_offset_bytes($oof, $opath).ok(),)*
+                    $($bit: btf.member_offset_bits($bof, $bpath).ok(),)*
                     $($value: btf.enum_value($enum, $enumerator)?,)*
                 })
             }
@@ -98,9 +101,11 @@ offsets! {
         sock_common_v6_daddr: "sock_common"."skc_v6_daddr",
         sock_common_v6_rcv_saddr: "sock_common"."skc_v6_rcv_saddr",
         sock_common_cookie: "sock_common"."skc_cookie",
+        sock_common_bound_dev_if: "sock_common"."skc_bound_dev_if",
         net_ns_inum: "net"."ns.inum",
         sock_protocol: "sock"."sk_protocol",
         sock_err: "sock"."sk_err",
+        sock_user_data: "sock"."sk_user_data",
         sock_flags: "sock"."__sk_common.skc_flags",
         sock_socket: "sock"."sk_socket",
         inet_sock_sport: "inet_sock"."inet_sport",
@@ -109,6 +114,9 @@ offsets! {
         tcp_sock_bytes_received: "tcp_sock"."bytes_received",
         tcp_sock_total_retrans: "tcp_sock"."total_retrans",
         tcp_sock_srtt_us: "tcp_sock"."srtt_us",
+        tcp_sock_snd_una: "tcp_sock"."snd_una",
+        tcp_sock_bytes_acked: "tcp_sock"."bytes_acked",
+        tcp_sock_rcv_nxt: "tcp_sock"."rcv_nxt",
         timewait_timer: "inet_timewait_sock"."tw_timer",
         timewait_substate: "inet_timewait_sock"."tw_substate",
         request_sock_timer: "request_sock"."rsk_timer",
@@ -131,12 +139,23 @@ offsets! {
         file_private_data: "file"."private_data",
         file_f_op: "file"."f_op",
         socket_sk: "socket"."sk",
-        binprm_filename: "linux_binprm"."filename",
-        binprm_interp: "linux_binprm"."interp",
+        binprm_file: "linux_binprm"."file",
+        file_mnt: "file"."f_path.mnt",
+        file_dentry: "file"."f_path.dentry",
+        dentry_parent: "dentry"."d_parent",
+        dentry_name: "dentry"."d_name.name",
+        vfsmount_root: "vfsmount"."mnt_root",
+        mount_mnt: "mount"."mnt",
+        mount_parent: "mount"."mnt_parent",
+        mount_mountpoint: "mount"."mnt_mountpoint",
     }
     optional {
         /// Bytes from the start of `mptcp_sock` to `first`; `None` without CONFIG_MPTCP.
         mptcp_sock_first: "mptcp_sock"."first",
+    }
+    optional_bits {
+        /// Bits from the start of `tcp_sock` to `repair`, a bitfield of one bit.
+        tcp_sock_repair_bit: "tcp_sock"."repair",
     }
     enumerators {
         /// Bit of `sock_flags`: no process holds the socket any more.
