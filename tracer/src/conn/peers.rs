@@ -6,7 +6,7 @@ use super::Connection;
 use super::lone_ends::LONE_NS;
 use super::tables::Key;
 use super::tracker::{Change, Tracker};
-use crate::event::Isns;
+use crate::event::{Isns, Tuple};
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
 
@@ -44,13 +44,17 @@ impl Tracker {
         }
     }
 
-    /// The half-open connection that a listener's SYN+ACK is of: it passes the egress hook under translated addresses.
-    pub(super) fn find_answering(&self, by_tuple: Option<Key>, isns: Isns) -> Option<Key> {
-        let fits = |id: &Key| {
-            let isn = self.tables.get(*id).and_then(|c| c.isn(Direction::Received));
-            isn.is_none_or(|isn| isn == isns.received)
-        };
-        by_tuple.filter(fits).or_else(|| self.lone_ends.get(isns))
+    /// The connection that a listener's SYN+ACK is of: the one with its tuple that answers this SYN, or one whose SYN+ACK
+    /// passes the egress hook under translated addresses.
+    pub(super) fn find_answering(&self, tuple: &Tuple, isns: Isns) -> Option<Key> {
+        let received = |key| self.tables.get(key).and_then(|c| c.isn(Direction::Received));
+        let same = self.tables.by_pair(tuple).filter(|(key, c)| {
+            c.tuple.on_any_interface() == tuple.on_any_interface()
+                && received(*key) == Some(isns.received)
+        });
+        let answering = same.max_by_key(|(_, c)| c.id).map(|(key, _)| key);
+        let unknown = || self.tables.by_tuple(tuple).filter(|key| received(*key).is_none());
+        answering.or_else(unknown).or_else(|| self.lone_ends.get(isns))
     }
 
     fn find_peer(&self, connection: &Connection) -> Option<Key> {

@@ -32,10 +32,9 @@ impl Tracker {
             }
             return;
         }
-        let found = self.find(event.cookie, &segment.tuple, segment.by_tuple);
         let found = match answers(segment) {
-            Some(isns) => self.find_answering(found, isns),
-            None => found,
+            Some(isns) => self.find_answering(&segment.tuple, isns),
+            None => self.find(event.cookie, &segment.tuple),
         };
         let Some(id) = found else {
             self.counters.unattributed += 1;

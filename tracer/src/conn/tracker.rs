@@ -205,9 +205,8 @@ impl Tracker {
     /// connection has the tuple the cookie's is the one: address translation changes what is sent before the egress hook
     /// sees it (NF_INET_POST_ROUTING comes before `ip_finish_output`).
     #[must_use]
-    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<Key> {
-        let found = self.find_socket(cookie.filter(|_| !by_tuple), tuple);
-        found.or_else(|| self.tables.by_cookie(cookie?))
+    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple) -> Option<Key> {
+        self.find_socket(cookie, tuple).or_else(|| self.tables.by_cookie(cookie?))
     }
 
     /// The connection of a socket with this cookie and tuple, likewise. The life before of a socket that was used again

@@ -92,13 +92,18 @@ impl Known {
         self.ends.iter()
     }
 
-    /// Whether the other end of this connection tells the same exchanges from its side, and is the client.
+    /// Whether the other end of this connection has the same exchanges and is the one to show them: the client or, where
+    /// neither is known to be that (older than the tracer, restored), the first of the two.
     #[must_use]
-    pub fn is_told_by_client(&self, id: ConnId) -> bool {
+    pub fn is_told_by_peer(&self, id: ConnId) -> bool {
         let Some(end) = self.end(id) else { return false };
-        let peer = end.peer.and_then(|peer| self.end(peer));
-        end.endpoint == Some(Endpoint::Server)
-            && peer.is_some_and(|peer| peer.endpoint == Some(Endpoint::Client))
+        let Some(peer_id) = end.peer else { return false };
+        let peer = self.end(peer_id);
+        match (end.endpoint, peer.map(|peer| peer.endpoint)) {
+            (Some(Endpoint::Server), Some(Some(Endpoint::Client))) => true,
+            (None, Some(None)) => peer_id < id,
+            _ => false,
+        }
     }
 
     /// Connections beyond the bound: what is told of them is exported as if nothing were known of them.

@@ -146,7 +146,7 @@ fn a_packet_that_was_translated_is_still_its_sockets() {
     script.state(CLIENT, client, SynSent, Established);
     let end = script.end(ConnId(1));
     assert_eq!((end.tuple, end.isn(Direction::Sent)), (client, Some(100)));
-    assert!(script.tracker.find(Some(CLIENT), &translated, false).is_some());
+    assert!(script.tracker.find(Some(CLIENT), &translated).is_some());
     assert_eq!(script.tracker.counters.unattributed, 0);
 }
 
@@ -219,4 +219,41 @@ fn a_packet_without_a_socket_of_its_own_is_nobodys_where_two_interfaces_have_its
     script.segment(LISTENER, packet, Direction::Received, flags::RST, 101);
     assert_eq!(script.tracker.counters.unattributed, 1);
     assert!(script.segments.is_empty());
+}
+
+#[test]
+fn a_reset_that_a_closed_socket_sends_is_its_own_though_another_interface_has_its_tuple() {
+    let mut script = Script::new();
+    for index in [2, 3] {
+        let server = on_interface(index).mirrored();
+        let isns = Isns { sent: index, received: 100 };
+        script.request(REQ + u64::from(index), server, isns);
+        script.state(u64::from(index), server, Listen, SynRecv);
+        script.child_stands(u64::from(index), server, isns);
+    }
+    script.state(2, on_interface(2).mirrored(), Established, Close);
+    let packet = event::Segment {
+        tuple: client_tuple().mirrored().on_any_interface(),
+        direction: Direction::Sent,
+        flags: flags::RST | flags::ACK,
+        seq: 3,
+        ack: Some(101),
+        payload_bytes: 0,
+        retransmit: false,
+        by_tuple: true,
+    };
+    script.tell(Hook::Segments, 2, Body::Segment(packet));
+    assert_eq!(script.segments.iter().map(|s| s.conn).collect::<Vec<_>>(), [ConnId(1)]);
+}
+
+#[test]
+fn a_listeners_answer_is_of_the_connection_whose_syn_it_answers() {
+    let mut script = Script::new();
+    for (index, isn) in [(2, 100), (3, 200)] {
+        let server = on_interface(index).mirrored();
+        script.request(REQ + u64::from(index), server, Isns { sent: 500, received: isn });
+    }
+    let packet = client_tuple().mirrored().on_any_interface();
+    script.segment(LISTENER, packet, Direction::Sent, flags::SYN | flags::ACK, 500);
+    assert_eq!(script.segments.iter().map(|s| s.conn).collect::<Vec<_>>(), [ConnId(1)]);
 }
