@@ -77,6 +77,8 @@ pub struct SocketMemory {
     pub asked: u8,
     /// 1 when it was told of though it may turn out not to be watched: it did not have both ports yet.
     pub is_undecided: u32,
+    /// 1 when the socket was reported as being in a BPF sockmap.
+    pub in_sockmap: u32,
 }
 
 /// A place that is not known.
@@ -115,6 +117,7 @@ impl SocketMemory {
             (*memory).tries_left = 0;
             (*memory).class = CLASS_UNDECIDED;
             (*memory).asked = 0;
+            (*memory).in_sockmap = 0;
         }
     }
 }

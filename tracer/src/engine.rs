@@ -185,7 +185,7 @@ impl Engine {
     }
 
     fn payload(&mut self, event: &Event<'_>, payload: &Payload<'_>) {
-        let Some(id) = self.tracker.find(event.cookie, &payload.tuple, payload.by_tuple) else {
+        let Some(id) = self.tracker.find(event.cookie, &payload.tuple) else {
             self.unattributed_payloads += u64::from(!self.early.hold(event.at, payload));
             return;
         };
@@ -226,14 +226,14 @@ impl Engine {
         if self.http.is_empty() {
             return;
         }
-        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        let found = self.tracker.find(event.cookie, &segment.tuple);
         if let Some(http) = found.and_then(|id| self.http.get_mut(&id)) {
             http.start(segment.direction, segment.seq.wrapping_add(1));
         }
     }
 
     fn fin(&mut self, event: &Event<'_>, segment: &crate::event::Segment) {
-        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        let found = self.tracker.find(event.cookie, &segment.tuple);
         let Some(id) = found.filter(|id| self.http.contains_key(id)) else { return };
         if let Some(http) = self.http.get_mut(&id) {
             let fin_seq = segment.seq.wrapping_add(segment.payload_bytes);
@@ -567,9 +567,10 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         bytes_received: counters.map(|n| n.bytes_received),
         segments_retransmitted: c.segments_retransmitted(),
         srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
-        exchanges: c.exchanges,
+        exchanges: c.exchanges.into(),
         lost_events: c.lost_events(),
         isn_sent: c.isn(Direction::Sent),
         isn_received: c.isn(Direction::Received),
+        bypasses_tcp: c.in_sockmap,
     }
 }

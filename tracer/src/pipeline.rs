@@ -19,7 +19,7 @@ use crate::engine::{self, Engine, EngineCounters, EngineOptions, Output, TellCha
 use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot};
-use crate::event::{Body, Counters, Tuple};
+use crate::event::{Body, Counters, Interface, Tuple};
 use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::ports::PortSet;
@@ -337,7 +337,7 @@ impl Pipeline {
             match decode(bytes, *anchor) {
                 Ok(event) => match event.body {
                     Body::Exec(exec) => {
-                        processes.observe_exec(exec.pid, &String::from_utf8_lossy(exec.path));
+                        processes.observe_exec(exec.pid, exec.path().as_deref());
                     }
                     Body::Fork(fork) => {
                         processes.observe_fork(fork.pid, fork.parent_pid, event.at);
@@ -476,7 +476,10 @@ fn snapshot(
         .iter()
         .map(|socket| SnapshotSocket {
             cookie: socket.cookie,
-            tuple: Tuple { netns: socket.netns, local: socket.local, remote: socket.remote },
+            tuple: Tuple {
+                interface: Interface::with_index(socket.interface),
+                ..Tuple::new(socket.netns, socket.local, socket.remote)
+            },
             state: match socket.kind {
                 SocketKind::Full => SnapshotState::Full(socket.state),
                 SocketKind::Request => SnapshotState::Request,

@@ -334,10 +334,8 @@ impl Cursor {
     /// The place in the stream is not known any more.
     #[inline(always)]
     pub fn lose(&mut self) {
-        const CHUNKED: u32 = 1 << place::DATA_END
-            | 1 << place::SIZE
-            | 1 << place::EXTENSION
-            | 1 << place::SEARCH;
+        const CHUNKED: u32 =
+            1 << place::DATA_END | 1 << place::SIZE | 1 << place::EXTENSION | 1 << place::SEARCH;
         let chunked = CHUNKED >> (get(&self.place) & 15) & 1 == 1;
         set(&mut self.place, if chunked { place::SEARCH } else { place::LOST });
         set(&mut self.skip_bytes, 0);

@@ -360,7 +360,8 @@ mod tests {
         let mut bytes = [0; 16];
         let known = text.len().min(16);
         bytes[..known].copy_from_slice(&text[..known]);
-        let [low, high] = [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()));
+        let [low, high] =
+            [0, 8].map(|at| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap()));
         FirstBytes { words: [low, high], length: text.len() as u32 }.start()
     }
 
@@ -382,10 +383,17 @@ mod tests {
 
     #[test]
     fn any_token_may_begin_a_message_and_control_characters_may_not() {
-        for text in [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"x", b"BAN / HTTP/1.1\r\nA", b"g / HTTP/1.0\r\n\r\n"] {
+        for text in
+            [&b"M-SEARCH * HTTP/1.1\r\n"[..], b"x", b"BAN / HTTP/1.1\r\nA", b"g / HTTP/1.0\r\n\r\n"]
+        {
             assert_eq!(start(text), Start::Token, "{text:?}");
         }
-        for text in [&b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03abcdefg"[..], b"AMQP\0\0\x09\x01", b"\0", b"{a"] {
+        for text in [
+            &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03abcdefg"[..],
+            b"AMQP\0\0\x09\x01",
+            b"\0",
+            b"{a",
+        ] {
             assert_eq!(start(text), Start::Other, "{text:?}");
         }
         assert_eq!(start(b"\r\n\r\nGET / HTTP/1.1"), Start::Blank);

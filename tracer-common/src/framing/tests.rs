@@ -114,27 +114,34 @@ impl Stream {
     }
 
     fn content(&mut self, length: usize, random: &mut Random) {
-        let filler: Vec<u8> = (0..length).map(|_| b"x\r\n1aHTTP/1.1 200 "[random.below(18)]).collect();
+        let filler: Vec<u8> =
+            (0..length).map(|_| b"x\r\n1aHTTP/1.1 200 "[random.below(18)]).collect();
         self.push(&filler, false);
     }
 
     fn response(&mut self, random: &mut Random) {
-        let fields: String =
-            (0..random.below(12)).map(|i| format!("F{i}: {}\r\n", "v".repeat(random.below(90)))).collect();
+        let fields: String = (0..random.below(12))
+            .map(|i| format!("F{i}: {}\r\n", "v".repeat(random.below(90))))
+            .collect();
         match random.below(5) {
             0 => {
                 let length = random.below(200_000);
                 self.push(
-                    format!("HTTP/1.1 200 OK\r\n{fields}Content-LENGTH: {length}\r\n\r\n").as_bytes(),
+                    format!("HTTP/1.1 200 OK\r\n{fields}Content-LENGTH: {length}\r\n\r\n")
+                        .as_bytes(),
                     true,
                 );
                 self.content(length, random);
             }
-            1 => self.push(format!("HTTP/1.1 304 x\r\n{fields}Content-Length: 99\r\n\r\n").as_bytes(), true),
+            1 => self.push(
+                format!("HTTP/1.1 304 x\r\n{fields}Content-Length: 99\r\n\r\n").as_bytes(),
+                true,
+            ),
             2 => self.push(format!("HTTP/1.1 103 x\r\n{fields}\r\n").as_bytes(), true),
             _ => {
                 self.push(
-                    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{fields}\r\n").as_bytes(),
+                    format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n{fields}\r\n")
+                        .as_bytes(),
                     true,
                 );
                 let largest = [30, 3000, 70_000][random.below(3)];
@@ -196,4 +203,3 @@ fn content_of_large_messages_is_not_captured() {
     }
     assert!(captured * 10 < content, "{captured} of {content} bytes of content were captured");
 }
-

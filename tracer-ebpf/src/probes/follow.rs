@@ -35,7 +35,13 @@ const QUIET: u32 = 0x100;
 
 /// Reads from byte `from` of a packet on, and captures what is read unless the packet `is_captured`.
 #[inline(always)]
-pub fn begin(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, is_captured: bool) {
+pub fn begin(
+    ctx: &SkBuffContext,
+    packet: &Packet,
+    cursor: &mut Cursor,
+    from: u32,
+    is_captured: bool,
+) {
     go(ctx, packet, cursor, from, if is_captured { QUIET } else { 0 });
 }
 

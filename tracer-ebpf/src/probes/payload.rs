@@ -194,12 +194,7 @@ pub fn first_bytes(ctx: &SkBuffContext, offset: u32, length: u32) -> FirstBytes 
     if length >= START_BYTES {
         // SAFETY: the helper copies 16 bytes of the packet to the stack, constant length, or clears them.
         unsafe {
-            bpf_skb_load_bytes(
-                ctx.skb.skb.cast(),
-                offset,
-                words.as_mut_ptr().cast(),
-                START_BYTES,
-            );
+            bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, words.as_mut_ptr().cast(), START_BYTES);
         }
     } else {
         // The verifier must see 1..=16: see `slice`.

@@ -14,7 +14,7 @@ fn said(tell_changed: TellChanged) -> Vec<String> {
 /// A client's connection up to ESTABLISHED, at the times 1 and 2.
 fn open_client(engine: &mut Engine) {
     let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
-    let tuple = Tuple { netns: 1, local: address(40_000), remote: address(80) };
+    let tuple = Tuple::new(1, address(40_000), address(80));
     let steps = [(TcpState::Close, TcpState::SynSent), (TcpState::SynSent, TcpState::Established)];
     for ((from, to), at) in steps.into_iter().zip(1..) {
         let state = State {
@@ -27,6 +27,9 @@ fn open_client(engine: &mut Engine) {
             fin_received: false,
             orphan: false,
             unwatched: false,
+            repair: false,
+            in_sockmap: false,
+            isns: None,
             counters: Counters::default(),
         };
         let body = Body::State(state);
@@ -168,7 +171,7 @@ fn one_that_is_older_than_the_tracer_is_told_as_lasting_at_once() {
     let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
     let older = SnapshotSocket {
         cookie: 3,
-        tuple: Tuple { netns: 1, local: address(40_000), remote: address(80) },
+        tuple: Tuple::new(1, address(40_000), address(80)),
         state: conn::SnapshotState::Full(TcpState::Established),
         counters: None,
         owner: None,

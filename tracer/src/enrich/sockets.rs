@@ -47,6 +47,8 @@ pub struct SocketSnapshot {
     pub cookie: u64,
     /// Inode number of its network namespace.
     pub netns: u32,
+    /// Index of the network interface that it is bound to, 0: none.
+    pub interface: u32,
     /// Kind of socket.
     pub kind: SocketKind,
     /// Its state; of a timewait socket the substate.

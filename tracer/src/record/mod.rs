@@ -411,10 +411,12 @@ pub struct Connection {
     pub exchanges: u64,
     /// Events about it that are known to be lost.
     pub lost_events: u64,
-    /// Initial sequence number of this end, where its SYN was seen.
+    /// Initial sequence number of this end, where it is known.
     pub isn_sent: Option<u32>,
     /// Of the other end.
     pub isn_received: Option<u32>,
+    /// Its socket was in a BPF sockmap: data may have gone from socket to socket past TCP.
+    pub bypasses_tcp: bool,
 }
 
 /// `type: loss`.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::Figures;
-use crate::record::{Connection, Exchange, Headers, Host, Record, WireHead};
+use crate::record::{Connection, Exchange, Headers, Record, WireHead};
 use crate::time::Timestamp;
 
 const HOST: u8 = 1;
@@ -282,10 +282,11 @@ impl Unpacked<'_> {
     }
 }
 
-/// A host record; the last of its fields is missing in recordings from before there were filters in it.
-fn host(bytes: &[u8]) -> Option<Host> {
-    const NONE: [u8; 1] = [0];
-    read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
+/// A record whose last fields are missing in recordings of earlier versions. They read as zeroes: `None`, `false`.
+pub(super) fn read_padded<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    /// A byte for each field that was appended to `host` and to `connection`.
+    const APPENDED: [u8; 1] = [0];
+    read(bytes).or_else(|| read(&[bytes, &APPENDED].concat()))
 }
 
 /// Kind and bytes of the entry at the front of `body`, and what is behind it.
@@ -304,7 +305,7 @@ pub(super) fn connections(mut body: &[u8]) -> impl Iterator<Item = Connection> {
             let (kind, bytes, rest) = entry(body)?;
             body = rest;
             if matches!(kind, CONNECTION | NOTE)
-                && let Some(connection) = read(bytes)
+                && let Some(connection) = read_padded(bytes)
             {
                 return Some(connection);
             }
@@ -334,11 +335,13 @@ impl Unpacker {
 
     fn unpack<'b>(&mut self, kind: u8, bytes: &'b [u8]) -> Unpacked<'b> {
         let record = match kind {
-            HOST => host(bytes).map(|host| Record::Host(Arc::new(host))),
+            HOST => read_padded(bytes).map(|host| Record::Host(Arc::new(host))),
             TRANSITION => read(bytes).map(Record::Transition),
             SEGMENT => read(bytes).map(Record::Segment),
             EXCHANGE => self.exchange(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),
-            CONNECTION => read(bytes).map(|connection| Record::Connection(Arc::new(connection))),
+            CONNECTION => {
+                read_padded(bytes).map(|connection| Record::Connection(Arc::new(connection)))
+            }
             LOSS => read(bytes).map(Record::Loss),
             HEADERS => {
                 let text = std::str::from_utf8(bytes).ok();
@@ -513,6 +516,18 @@ mod tests {
         assert!(
             matches!(Unpacker::default().next(&body), Some((Unpacked::Record(read), [])) if read == record)
         );
+    }
+
+    #[test]
+    fn a_connection_of_a_version_without_the_last_field_is_read() {
+        let mut connection = crate::tui::fixture::connection(1);
+        connection.bypasses_tcp = false;
+        let record = Record::Connection(Arc::new(connection));
+        let mut body = packed([record.clone()]);
+        body.pop();
+        let len = u32::try_from(body.len() - 5).unwrap();
+        body[1..5].copy_from_slice(&len.to_le_bytes());
+        assert_eq!(unpacked(&body), [record]);
     }
 
     #[test]

@@ -50,6 +50,12 @@ impl Namespace {
         })
     }
 
+    /// The index of a device inside.
+    pub fn interface(&self, device: &str) -> i32 {
+        let index = self.run(|| nix::net::if_::if_nametoindex(device));
+        i32::try_from(index.expect("a device that was made")).expect("indexes are positive ints")
+    }
+
     /// Sets `/proc/sys/net/<name>` inside, e.g. `ipv4/tcp_fin_timeout`.
     pub fn sysctl(&self, name: &str, value: &str) {
         let path = format!("/proc/sys/net/{name}");

@@ -38,7 +38,7 @@ impl Program {
 }
 
 /// Peers and witnesses of the kernel tests.
-pub const FOR_TESTS: [Program; 11] = [
+pub const FOR_TESTS: [Program; 12] = [
     Program::new("nginx", "nginx-light", "-v"),
     Program::new("haproxy", "haproxy", "-v"),
     Program::new("ab", "apache2-utils", "-V"),
@@ -47,6 +47,7 @@ pub const FOR_TESTS: [Program; 11] = [
     Program::new("tcpstates", "libbpf-tools", "--version"),
     Program::new("tmux", "tmux", "-V"),
     Program::new("ip", "iproute2", "-V"),
+    Program::new("nft", "nftables", "--version"),
     Program {
         environment: "PYTHONHOME=\"$root/usr\"",
         ..Program::new("python3", "python3", "--version")

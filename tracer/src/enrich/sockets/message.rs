@@ -53,6 +53,7 @@ pub(super) fn parse(netns: u32, payload: &[u8]) -> Option<SocketSnapshot> {
     Some(SocketSnapshot {
         cookie: u64::from(message.cookie_high) << 32 | u64::from(message.cookie_low),
         netns,
+        interface: message.interface,
         kind,
         state,
         family,
