@@ -76,6 +76,9 @@ pub struct Life {
     pub srtt_us: Option<u64>,
     pub exchanges: u64,
     pub lost_events: u64,
+    /// The client that a proxy speaks for.
+    #[serde(default)]
+    pub proxied_for: Option<Address>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]

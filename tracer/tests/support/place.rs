@@ -13,8 +13,8 @@ use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 use tracer::tcp::TcpState;
 
-use crate::support::netns::Namespace;
-use crate::support::{STEP, environment, procnet, wait_until};
+use super::netns::Namespace;
+use super::{STEP, environment, procnet, wait_until};
 
 /// The port of every case's server; a namespace of its own keeps the cases apart.
 pub const PORT: u16 = 8080;
@@ -38,6 +38,11 @@ impl Place {
 
     pub fn netns(&self) -> u32 {
         self.namespace.inode()
+    }
+
+    /// Runs `f` in the namespace, on a thread of its own.
+    pub fn run_inside<T: Send>(&self, f: impl FnOnce() -> T + Send) -> T {
+        self.namespace.run(f)
     }
 
     pub fn folder(&self) -> &Path {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::support::records::{Exchange, Life, Line};
+use super::records::{Exchange, Life, Line, Segment};
 
 /// What of an exchange is compared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +67,7 @@ pub struct Seen {
     pub lives: Vec<Life>,
     /// By connection, in order.
     pub exchanges: HashMap<String, Vec<Exchange>>,
+    segments: Vec<Segment>,
 }
 
 impl Seen {
@@ -81,6 +82,7 @@ impl Seen {
                     let list = seen.exchanges.entry(exchange.conn.clone()).or_default();
                     list.push((**exchange).clone());
                 }
+                Line::Segment(segment) => seen.segments.push(segment.clone()),
                 _ => {}
             }
         }
@@ -98,6 +100,11 @@ impl Seen {
         self.lives
             .iter()
             .filter(move |life| life.endpoint.as_deref() == Some(endpoint) && at(life) == port)
+    }
+
+    /// The segments of one end, in the order of their records.
+    pub fn segments_of<'a>(&'a self, life: &'a Life) -> impl Iterator<Item = &'a Segment> {
+        self.segments.iter().filter(move |segment| segment.conn == life.id)
     }
 
     pub fn of_life(&self, life: &Life) -> &[Exchange] {
@@ -158,7 +165,7 @@ pub fn sane(life: &Life, exchanges: &[Exchange]) -> Result<(), String> {
         let reused = exchange.reused_connection == Some(!first);
         let connect = exchange.timing.connect_us.is_some() == first;
         let missing = exchange.complete && exchange.missing_bytes > 0;
-        let began = |message: Option<&crate::support::records::Message>| message.and_then(|m| m.at);
+        let began = |message: Option<&super::records::Message>| message.and_then(|m| m.at);
         let (request, response) =
             (began(exchange.request.as_ref()), began(exchange.response.as_ref()));
         let in_order = response.is_none() || request <= response;
