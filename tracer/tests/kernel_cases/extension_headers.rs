@@ -135,18 +135,18 @@ fn segments() -> Check {
 
 fn ipv4_options(place: &mut Place) -> Vec<Check> {
     // No-operation options, as many as there is room for (RFC 791 section 3.1).
-    let options = (libc::IPPROTO_IP, libc::IP_OPTIONS, vec![1; 40]);
-    play(connect(place, ipv4(), &[options.clone()], &[options]))
+    let options = [(libc::IPPROTO_IP, libc::IP_OPTIONS, vec![1; 40])];
+    play(connect(place, ipv4(), &options, &options))
 }
 
 fn destination_options(place: &mut Place) -> Vec<Check> {
-    let options = ipv6_options(libc::IPV6_DSTOPTS, 0);
-    play(connect(place, ipv6(), &[options.clone()], &[options]))
+    let options = [ipv6_options(libc::IPV6_DSTOPTS, 0)];
+    play(connect(place, ipv6(), &options, &options))
 }
 
 fn hop_by_hop_options(place: &mut Place) -> Vec<Check> {
-    let options = ipv6_options(libc::IPV6_HOPOPTS, 0);
-    play(connect(place, ipv6(), &[options.clone()], &[options]))
+    let options = [ipv6_options(libc::IPV6_HOPOPTS, 0)];
+    play(connect(place, ipv6(), &options, &options))
 }
 
 fn all_headers(place: &mut Place) -> Vec<Check> {
