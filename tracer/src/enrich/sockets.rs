@@ -21,7 +21,7 @@ use crate::ports::PortSet;
 use crate::record::{Family, SocketAddress};
 use crate::tcp::TcpState;
 
-mod message;
+pub mod message;
 
 /// Bound on sockets in one snapshot; what is beyond it is counted in [`Snapshot::left_out`].
 pub const MAX_SOCKETS: usize = 1_000_000;

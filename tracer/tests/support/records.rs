@@ -79,6 +79,9 @@ pub struct Life {
     pub isn_sent: Option<u32>,
     pub isn_received: Option<u32>,
     pub bypasses_tcp: bool,
+    /// The client that a proxy speaks for.
+    #[serde(default)]
+    pub proxied_for: Option<Address>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
