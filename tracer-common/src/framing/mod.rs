@@ -12,6 +12,8 @@
 
 mod chunk;
 mod head;
+#[cfg(any(test, feature = "user"))]
+pub mod model;
 mod start;
 #[cfg(test)]
 mod tests;
