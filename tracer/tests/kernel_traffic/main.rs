@@ -19,27 +19,33 @@ mod support;
 
 use std::process::ExitCode;
 
+use support::expect::Check;
+use support::place::Place;
 use support::table::{self, Case};
 
 const CASES: &[Case] = &[
-    Case::with(&["node", "curl", "wget", "python3"], "node_is_recorded_whole", plan::node),
-    Case::with(&["nginx", "curl", "wget", "python3"], "nginx_is_recorded_whole", plan::nginx),
-    Case::with(
+    case(&["node", "curl", "wget", "python3"], "node_is_recorded_whole", plan::node),
+    case(&["nginx", "curl", "wget", "python3"], "nginx_is_recorded_whole", plan::nginx),
+    case(
         &["nginx", "node", "curl", "wget", "python3"],
         "nginx_in_front_of_node_is_recorded_whole",
         plan::nginx_proxy,
     ),
-    Case::with(
+    case(
         &["haproxy", "node", "curl", "wget", "python3"],
         "haproxy_in_front_of_node_is_recorded_whole",
         plan::haproxy,
     ),
-    Case::with(
-        &["apache2", "node", "curl", "wget", "python3"],
-        "apache_is_recorded_whole",
-        plan::apache,
-    ),
+    case(&["apache2", "node", "curl", "wget", "python3"], "apache_is_recorded_whole", plan::apache),
 ];
+
+const fn case(
+    needs: &'static [&'static str],
+    name: &'static str,
+    play: fn(&mut Place) -> Vec<Check>,
+) -> Case {
+    Case::with(needs, name, play).from_packets_alone()
+}
 
 fn main() -> ExitCode {
     println!("{}", figures::HEADING);
