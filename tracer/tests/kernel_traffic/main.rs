@@ -1,7 +1,9 @@
-//! The servers and clients that people use, with content of many sizes: every exchange is paired and complete at both
-//! ends of each connection, and has the length that client and server themselves report.
+//! The servers and clients that people use, with content of many sizes: every exchange is paired
+//! and complete at both ends of each connection, and has the length that client and server
+//! themselves report.
 //!
-//! `TRACER_TRAFFIC=long` has content up to 1 GiB (`cargo xtask traffic`); without it, what a minute allows.
+//! `TRACER_TRAFFIC=long` has content up to 1 GiB (`cargo xtask traffic`); without it, what a minute
+//! allows.
 
 #![allow(
     clippy::unwrap_used,

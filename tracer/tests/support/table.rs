@@ -1,4 +1,5 @@
-//! A table of cases that play under one run of the program, each in a place of its own; a test for each of them.
+//! A table of cases that play under one run of the program, each in a place of its own; a test for
+//! each of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -55,8 +56,8 @@ impl Case {
         Case { name, needs: &[], play: When::Across(play), from_packets_alone: false }
     }
 
-    /// The case, as one that is judged by what comes from packets alone. No shielded process hides those, so
-    /// nothing excuses a deviation.
+    /// The case, as one that is judged by what comes from packets alone. No shielded process hides
+    /// those, so nothing excuses a deviation.
     pub const fn from_packets_alone(self) -> Case {
         Case { from_packets_alone: true, ..self }
     }
@@ -111,7 +112,8 @@ impl Begun {
     }
 }
 
-/// Plays the cases one after the other. What happened before the program is asked to stop must be in its output.
+/// Plays the cases one after the other. What happened before the program is asked to stop must be
+/// in its output.
 fn play_all(cases: &[Case]) -> Result<Outcome, String> {
     let begun: Vec<Begun> = cases.iter().map(begin).collect();
     let tracing = Tracing::start(&[])?;
@@ -132,8 +134,8 @@ fn judge(outcome: &Outcome, name: &str) -> Result<(), String> {
     unexcused.map_or(Ok(()), Err)
 }
 
-/// Runs the cases of `table`, and `others`, as the test program `name`, which is also the name that the connections
-/// of this process are expected under.
+/// Runs the cases of `table`, and `others`, as the test program `name`, which is also the name that
+/// the connections of this process are expected under.
 pub fn main(name: &'static str, table: &[Case], others: Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
     if let (false, Some(why)) = (arguments.list, environment::missing()) {
