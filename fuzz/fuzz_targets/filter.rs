@@ -1,4 +1,5 @@
-//! Any text as a filter: no panic, an error points into the text, and a filter reads back from its own words.
+//! Any text as a filter: no panic, an error points into the text, and a filter reads back from its
+//! own words.
 
 #![no_main]
 

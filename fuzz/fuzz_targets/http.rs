@@ -22,7 +22,8 @@ fn limits() -> Limits {
     }
 }
 
-/// Two unfinished heads with their framing fields, heads in the queue, what is held in both directions.
+/// Two unfinished heads with their framing fields, heads in the queue, what is held in both
+/// directions.
 const MAX_BUFFERED_BYTES: usize = 2 * (512 + 4096 + 2) + 4096 + 2 * 2048;
 
 fuzz_target!(|data: &[u8]| {

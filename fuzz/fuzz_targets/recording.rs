@@ -1,4 +1,5 @@
-//! Any bytes as a recording: no panic, bounded memory, every record counted and every damaged byte reported.
+//! Any bytes as a recording: no panic, bounded memory, every record counted and every damaged byte
+//! reported.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The input of a fuzz target as a series of choices: a target that builds valid input makes each of its
-//! decisions with one. Where the bytes end, every further choice is the first one.
+//! The input of a fuzz target as a series of choices: a target that builds valid input makes each
+//! of its decisions with one. Where the bytes end, every further choice is the first one.
 
 /// See the module.
 pub struct Choices<'a>(&'a [u8]);

@@ -1,11 +1,11 @@
-//! Recordings whose checksums are right, so that a fuzzer reaches what is behind them.
+//! Recordings whose checksums are right, so that a fuzzer reaches the code after the checks.
 
 /// Length of a recording's file header.
 pub const FILE_HEADER_BYTES: usize = 16;
 const FRAME_BYTES: usize = 64;
 
-/// A recording with `bodies` in its blocks. The first byte of a body is its block's kind, the second the number
-/// of records that the block claims to hold.
+/// A recording with `bodies` in its blocks. The first byte of a body is its block's kind, the
+/// second the number of records that the block claims to hold.
 pub fn file_of(bodies: &[&[u8]]) -> Vec<u8> {
     let mut file = b"\xf5TRACER\n\x01\x00\x00\x00".to_vec();
     file.extend_from_slice(&crc32fast::hash(&file).to_le_bytes());

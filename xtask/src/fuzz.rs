@@ -1,7 +1,7 @@
 //! `cargo xtask fuzz`: runs the fuzz targets of `fuzz/`, each on the corpus kept beside it.
 //!
-//! A target is a program with libFuzzer in it. Its coverage counters come from the compiler at hand;
-//! only a C++ compiler for libFuzzer itself is needed besides.
+//! A target is a program with libFuzzer in it. Its coverage counters come from the compiler at
+//! hand; only a C++ compiler for libFuzzer itself is needed besides.
 
 use std::{process::ExitCode, time::Duration};
 

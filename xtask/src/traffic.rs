@@ -1,5 +1,5 @@
-//! `cargo xtask traffic`: real servers and clients with content up to 1 GiB, and whether every exchange was recorded
-//! whole at both ends. The shorter form is the kernel test `kernel_traffic`.
+//! `cargo xtask traffic`: real servers and clients with content up to 1 GiB, and whether every
+//! exchange was recorded whole at both ends. The shorter form is the kernel test `kernel_traffic`.
 
 use std::process::ExitCode;
 

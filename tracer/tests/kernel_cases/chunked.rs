@@ -1,5 +1,5 @@
-//! Messages whose length nobody states: chunks of many sizes, whose size lines lie anywhere in packets, far beyond
-//! what is captured whole of a message.
+//! Messages whose length nobody states: chunks of many sizes, whose size lines lie anywhere in
+//! packets, far beyond what is captured whole of a message.
 
 use crate::support::expect::{Check, Ex};
 use crate::support::place::Place;
@@ -190,7 +190,7 @@ fn trailers(place: &mut Place) -> Vec<Check> {
     expect(vec![Ex::new(1, "GET", "/trailers", 200, 199_980), small(2, "/small")])
 }
 
-/// The last chunk lies before, on and behind the byte at which the budget ends.
+/// The last chunk lies before, on and after the byte at which the budget ends.
 fn about_the_budget(place: &mut Place) -> Vec<Check> {
     const BUDGET_BYTES: usize = 64 * 1024;
     let talk = Talk::new(place);

@@ -26,9 +26,11 @@ pub const CASES: &[Case] = &[
 /// A socket option that puts a header or options into each packet.
 type Extension = (libc::c_int, libc::c_int, Vec<u8>);
 
-/// IPV6_HOPOPTS and IPV6_DSTOPTS take whole headers; the kernel fills in the next header (RFC 3542 section 7).
+/// IPV6_HOPOPTS and IPV6_DSTOPTS take whole headers; the kernel fills in the next header (RFC 3542
+/// section 7).
 fn ipv6_options(option: libc::c_int, units: u8) -> Extension {
-    // One option over all the room: an experiment's, which who does not know it skips (RFC 4727 section 3.6).
+    // One option over all the room: an experiment's, which who does not know it skips (RFC 4727
+    // section 3.6).
     const EXPERIMENT: u8 = 0x1e;
     let mut header = vec![0; 8 * (usize::from(units) + 1)];
     header[1] = units;
@@ -165,8 +167,8 @@ fn one_end(place: &mut Place) -> Vec<Check> {
     play(connect(place, ipv6(), &[], &header))
 }
 
-/// Packets of more than 64 KiB, whose length is in a hop-by-hop option (RFC 2675); the kernel makes them where the device
-/// says that it takes them.
+/// Packets of more than 64 KiB, whose length is in a hop-by-hop option (RFC 2675); the kernel makes
+/// them where the device says that it takes them.
 fn jumbo(place: &mut Place) -> Vec<Check> {
     const BYTES: usize = 4_000_000;
     place.run_inside(|| netns::set_max_packet_bytes("lo", 400_000)).expect("allow large packets");

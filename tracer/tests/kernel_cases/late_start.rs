@@ -1,5 +1,5 @@
-//! The program starts in the middle of a message whose content reads like HTTP: no exchange is made of it, and what
-//! comes behind it is recorded.
+//! The program starts in the middle of a message whose content reads like HTTP: no exchange is made
+//! of it, and what follows is recorded.
 
 use crate::support::expect::{Check, Ex};
 use crate::support::place::Place;
@@ -22,17 +22,17 @@ fn text() -> String {
     [message, request].concat().repeat(20)
 }
 
-/// The two exchanges behind the start, complete; before them at most one that is incomplete and of the message that
-/// was under way, and none of its text.
+/// The two exchanges after the start, complete; before them at most one that is incomplete and of
+/// the message that was under way, and none of its text.
 fn after() -> Vec<Check> {
     vec![at_both_ends(|_, exchanges| {
         let is_after = |e: &Exchange| e.target.as_deref().is_some_and(|t| t.starts_with("/after"));
         let after: Vec<&Exchange> = exchanges.iter().filter(|e| is_after(e)).collect();
-        let told: Vec<_> = after.iter().map(|e| Ex::from(*e)).collect();
+        let found: Vec<_> = after.iter().map(|e| Ex::from(*e)).collect();
         let expected = |number: u64, path: &str| Ex::new(number, "GET", path, 200, 2);
         let first = after.first().map_or(0, |e| e.number);
-        if told != [expected(first, "/after1"), expected(first + 1, "/after2")] {
-            return Err("the exchanges behind the start are wrong".into());
+        if found != [expected(first, "/after1"), expected(first + 1, "/after2")] {
+            return Err("the exchanges after the start are wrong".into());
         }
         let before: Vec<&Exchange> = exchanges.iter().filter(|e| !is_after(e)).collect();
         match before[..] {
@@ -96,7 +96,7 @@ fn idle(place: &mut Place) -> Play {
     Box::new(move |_| finish(talk))
 }
 
-/// The request was before the start, its response comes behind it.
+/// The request was before the start, its response comes after it.
 fn answered(place: &mut Place) -> Play {
     let talk = Talk::new(place);
     talk.ask(get("/before"));

@@ -1,5 +1,5 @@
-//! Traffic that other tools are known to have got wrong, in many layouts, to the program's JSON lines at both ends.
-//! A file for each kind; nothing but a kernel is needed.
+//! Traffic that other tools are known to have got wrong, in many layouts, to the program's JSON
+//! lines at both ends. A file for each kind; nothing but a kernel is needed.
 
 #![allow(
     clippy::unwrap_used,

@@ -94,7 +94,8 @@ fn bare_line_feeds(place: &mut Place) -> Vec<Check> {
     expect(vec![small(1, "/1"), small(2, "/2")])
 }
 
-/// Whether a head of this size was recorded whole or not: its message took so many bytes, and is paired.
+/// Whether a head of this size was recorded whole or not: its message took so many bytes, and is
+/// paired.
 fn long_head(
     place: &mut Place,
     request: &str,

@@ -1,5 +1,5 @@
-//! A header of the PROXY protocol before the first request: what a proxy says of the client that it speaks for
-//! (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt).
+//! A header of the PROXY protocol before the first request: what a proxy says of the client that it
+//! speaks for (https://www.haproxy.org/download/2.9/doc/proxy-protocol.txt).
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -31,7 +31,8 @@ fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
 /// Addresses and ports of TCP over IPv4, client first.
 const IPV4: [u8; 12] = [192, 0, 2, 7, 192, 0, 2, 1, 220, 4, 0, 80];
 
-/// Sends the header in the given pieces, the last one with the first request behind it, and two exchanges.
+/// Sends the header in the given pieces, the last one together with the first request, then a
+/// second exchange.
 fn play(place: &mut Place, pieces: &[&[u8]], client: Option<&str>) -> Vec<Check> {
     let talk = Talk::new(place);
     let (last, before) = pieces.split_last().expect("a piece");

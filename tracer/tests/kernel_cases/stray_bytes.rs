@@ -1,5 +1,5 @@
-//! Bytes where no message has any: servers that add a chunk or content to responses that have none, and line
-//! endings between messages.
+//! Bytes where no message has any: servers that add a chunk or content to responses that have none,
+//! and line endings between messages.
 
 use crate::support::expect::{Check, Ex};
 use crate::support::place::Place;
@@ -99,7 +99,7 @@ fn head_with_chunks(place: &mut Place) -> Vec<Check> {
     expect(vec![Ex::new(1, "HEAD", "/h", 200, 0), small(2, "/g"), small(3, "/i")])
 }
 
-/// Old clients send a line ending behind the content of a POST (RFC 9112 section 2.2).
+/// Old clients send a line ending after the content of a POST (RFC 9112 section 2.2).
 fn line_endings(place: &mut Place) -> Vec<Check> {
     let talk = Talk::new(place);
     talk.ask("POST /1 HTTP/1.1\r\nhost: a.test\r\ncontent-length: 3\r\n\r\nabc\r\n");

@@ -46,7 +46,8 @@ fn cut_connect(place: &mut Place) -> Vec<Check> {
     expect(vec![Ex::new(1, "CONNECT", "b.test:443", 200, 0)])
 }
 
-/// The last packet of the head has the first bytes of the other protocol, which read like a response.
+/// The last packet of the head has the first bytes of the other protocol, which read like a
+/// response.
 fn cut_upgrade(place: &mut Place) -> Vec<Check> {
     let talk = Talk::new(place);
     talk.ask(UPGRADE);

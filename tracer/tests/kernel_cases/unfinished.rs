@@ -18,7 +18,8 @@ const TIMEOUT: &str = "HTTP/1.1 408 Request Timeout\r\nconnection: close\r\n\
                        content-length: 7\r\n\r\ntoo slo";
 const BAD: &str = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 3\r\n\r\nbad";
 
-/// The request so far, the response, and the server closes. `method`: what the request says, where it says so much.
+/// The request so far, the response, and the server closes. `method`: what the request says, where
+/// it says so much.
 fn play(place: &mut Place, request: &str, response: &str, method: Option<&str>) -> Vec<Check> {
     let talk = Talk::new(place);
     talk.ask(request);

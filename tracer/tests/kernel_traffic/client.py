@@ -1,5 +1,6 @@
-# The Python client of the traffic tests. Reads requests as JSON: [{port, method, target, gzip, file, chunked}], sends
-# them one after the other, and prints a status and a number of content bytes for each.
+# The Python client of the traffic tests. Reads requests as JSON: [{port, method, target, gzip,
+# file, chunked}], sends them one after the other, and prints a status and a number of content bytes
+# for each.
 import http.client, json, os, sys
 
 keep, requests = sys.argv[1] == "keep", json.load(sys.stdin)
@@ -23,7 +24,8 @@ for request in requests:
     elif request["file"]:
         body = open(request["file"], "rb")
         headers["Content-Length"] = str(os.path.getsize(request["file"]))
-    connection.request(request["method"], request["target"], body, headers, encode_chunked=request["chunked"])
+    method, target, chunked = request["method"], request["target"], request["chunked"]
+    connection.request(method, target, body, headers, encode_chunked=chunked)
     response = connection.getresponse()
     count = 0
     while block := response.read(1 << 20):

@@ -55,8 +55,8 @@ impl Client {
         }
     }
 
-    /// Whether it can send so much content in chunks. wget cannot at all; curl never ends a chunked upload of an
-    /// empty file.
+    /// Whether it can send so much content in chunks. wget cannot at all; curl never ends a chunked
+    /// upload of an empty file.
     pub const fn sends_chunks(self, bytes: u64) -> bool {
         match self {
             Client::Curl => bytes > 0,
@@ -109,7 +109,8 @@ fn curl(place: &Place, requests: &[Request], keep: bool) -> Vec<Answer> {
     answers(&place.run(&mut command))
 }
 
-/// A process, and so a connection, for each request: wget does not report lengths, only the file has one.
+/// A process, and so a connection, for each request: wget does not report lengths, only the file
+/// has one.
 fn wget(place: &Place, request: &Request, keep: bool) -> Answer {
     let output = place.folder().join("wget.out");
     let mut command = place.command("wget");
@@ -137,7 +138,7 @@ fn python(place: &Place, requests: &[Request], keep: bool) -> Vec<Answer> {
     let mut child =
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("start python");
     let list = serde_json::to_vec(requests).expect("requests are plain data");
-    // Dropped behind the write: the script reads to the end.
+    // Dropped after the write: the script reads to the end.
     child.stdin.take().expect("stdin is piped").write_all(&list).expect("hand over the requests");
     let output = child.wait_with_output().expect("wait for python");
     assert!(output.status.success(), "{command:?}: {}", output.status);

@@ -104,7 +104,8 @@ fn count(figures: &mut Figures, expected: &Expected, exchanges: &[&Exchange]) ->
     is_right && exchange.complete
 }
 
-/// Exchanges by the port of their server, the end that recorded them, and their target (empty where unknown).
+/// Exchanges by the port of their server, the end that recorded them, and their target (empty where
+/// unknown).
 fn by_place(seen: &Seen) -> HashMap<(u16, &str, &str), Vec<&Exchange>> {
     let mut found: HashMap<_, Vec<&Exchange>> = HashMap::new();
     for life in &seen.lives {

@@ -1,5 +1,5 @@
-// The origin server of the traffic tests: GET .../length/N and .../chunked/N answer with N bytes, PUT takes
-// what comes and answers with how much that was. A line in origin.log for each request.
+// The origin server of the traffic tests: GET .../length/N and .../chunked/N answer with N bytes,
+// PUT takes what comes and answers with how much that was. A line in origin.log for each request.
 const fs = require('fs'), http = require('http');
 const block = Buffer.alloc(65536, 'HTTP/1.1 200 OK\r\n\r\n0\r\n\r\n5\r\n');
 const log = fs.createWriteStream('origin.log', { flags: 'a' });

@@ -13,7 +13,8 @@ use crate::support::{STEP, wait_until};
 
 const MIB: u64 = 1 << 20;
 
-/// Content lengths, bytes: about those of packets and of the kernel side's capture budget, and beyond.
+/// Content lengths, bytes: about those of packets and of the kernel side's capture budget, and
+/// beyond.
 const SIZES: [u64; 7] = [0, 1, 1 << 10, (64 << 10) - 1, 64 << 10, 1_000_000, 10 * MIB];
 const LONG_SIZES: [u64; 1] = [100 * MIB];
 /// Once for each way to a server.

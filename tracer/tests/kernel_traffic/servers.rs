@@ -14,7 +14,7 @@ pub fn node(place: &mut Place) {
     place.serve(command, PORT);
 }
 
-/// nginx on [`PROXY_PORT`]: files as they are and packed, and the origin behind it in three ways.
+/// nginx on [`PROXY_PORT`]: files as they are and packed, and a proxy of the origin in three ways.
 pub fn nginx(place: &mut Place) {
     let folder = place.folder().display().to_string();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -69,7 +69,7 @@ pub fn haproxy(place: &mut Place) {
     place.serve(command, PROXY_PORT);
 }
 
-/// Apache on [`PROXY_PORT`]: files as they are and packed, and the origin behind it.
+/// Apache on [`PROXY_PORT`]: files as they are and packed, and a proxy of the origin.
 pub fn apache(place: &mut Place) {
     let folder = place.folder().display().to_string();
     let modules = apache_modules().display().to_string();

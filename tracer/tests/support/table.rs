@@ -1,4 +1,5 @@
-//! A table of cases that play under one run of the program, each in a place of its own; a test for each of them.
+//! A table of cases that play under one run of the program, each in a place of its own; a test for
+//! each of them.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -23,6 +24,7 @@ pub struct Case {
     /// Programs without which it is skipped.
     pub needs: &'static [&'static str],
     play: When,
+    from_packets_alone: bool,
 }
 
 /// When a case plays.
@@ -37,7 +39,7 @@ enum When {
 impl Case {
     /// A case in which the test itself has both ends of the connections.
     pub const fn scripted(name: &'static str, play: fn(&mut Place) -> Vec<Check>) -> Case {
-        Case { name, needs: &[], play: When::Traced(play) }
+        Case { name, needs: &[], play: When::Traced(play), from_packets_alone: false }
     }
 
     /// A case with programs of the host.
@@ -46,12 +48,18 @@ impl Case {
         name: &'static str,
         play: fn(&mut Place) -> Vec<Check>,
     ) -> Case {
-        Case { name, needs, play: When::Traced(play) }
+        Case { name, needs, play: When::Traced(play), from_packets_alone: false }
     }
 
     /// A case that is under way when the program starts.
     pub const fn across_the_start(name: &'static str, play: fn(&mut Place) -> Play) -> Case {
-        Case { name, needs: &[], play: When::Across(play) }
+        Case { name, needs: &[], play: When::Across(play), from_packets_alone: false }
+    }
+
+    /// The case, as one that is judged by what comes from packets alone. No shielded process hides
+    /// those, so nothing excuses a deviation.
+    pub const fn from_packets_alone(self) -> Case {
+        Case { from_packets_alone: true, ..self }
     }
 
     fn lacks(&self) -> Option<&'static str> {
@@ -104,7 +112,8 @@ impl Begun {
     }
 }
 
-/// Plays the cases one after the other. What happened before the program is asked to stop must be in its output.
+/// Plays the cases one after the other. What happened before the program is asked to stop must be
+/// in its output.
 fn play_all(cases: &[Case]) -> Result<Outcome, String> {
     let begun: Vec<Begun> = cases.iter().map(begin).collect();
     let tracing = Tracing::start(&[])?;
@@ -120,12 +129,13 @@ fn judge(outcome: &Outcome, name: &str) -> Result<(), String> {
     let checks = played.checks.as_ref().map_err(Clone::clone)?;
     let seen = Seen::of(played.netns, outcome.run.lines.iter().map(|output| &output.line));
     let mut deviations = checks.iter().filter_map(|check| check(&seen).err());
-    let unexcused = deviations.find(|deviation| !outcome.hidden.excuses(deviation));
+    let is_certain = played.case.from_packets_alone;
+    let unexcused = deviations.find(|deviation| is_certain || !outcome.hidden.excuses(deviation));
     unexcused.map_or(Ok(()), Err)
 }
 
-/// Runs the cases of `table`, and `others`, as the test program `name`, which is also the name that the connections
-/// of this process are expected under.
+/// Runs the cases of `table`, and `others`, as the test program `name`, which is also the name that
+/// the connections of this process are expected under.
 pub fn main(name: &'static str, table: &[Case], others: Vec<Trial>) -> ExitCode {
     let arguments = Arguments::from_args();
     if let (false, Some(why)) = (arguments.list, environment::missing()) {

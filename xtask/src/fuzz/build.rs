@@ -19,9 +19,9 @@ pub struct Program {
     pub file: PathBuf,
 }
 
-/// What libFuzzer asks for: a counter on each edge of the control flow, a table of what they count, and the
-/// operands of comparisons (LLVM's SanitizerCoverage). The address sanitizer is left out: it needs a
-/// nightly compiler, and the code under test has no unsafe block.
+/// What libFuzzer asks for: a counter on each edge of the control flow, a table of what they count,
+/// and the operands of comparisons (LLVM's SanitizerCoverage). The address sanitizer is left out:
+/// it needs a nightly compiler, and the code under test has no unsafe block.
 const COVERAGE: [&str; 5] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",

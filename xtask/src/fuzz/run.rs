@@ -17,12 +17,14 @@ use crate::{
     test::report::Outcome,
 };
 
-/// How long a single input may take: far longer than any does, so that a slow machine is no finding.
+/// How long a single input may take: far longer than any does, so that a slow machine is no
+/// finding.
 const INPUT_TIMEOUT_SECONDS: u32 = 20;
 /// Length of the inputs in the corpus: enough for every message and event, small enough to keep.
 const CORPUS_INPUT_BYTES: u32 = 16 * 1024;
 
-/// What is shown of the output of a target that failed: its message, its stack and the fuzzer's summary.
+/// What is shown of the output of a target that failed: its message, its stack and the fuzzer's
+/// summary.
 const LINES_OF_A_FAILURE: usize = 80;
 
 /// What a run of a target did.
@@ -69,7 +71,8 @@ pub fn fuzz(project: &Project, program: &Program, length: Duration) -> Result<Ou
     Ok(if ran.is_failure() { Outcome::Failed(text) } else { Outcome::Passed(text) })
 }
 
-/// Runs a target for `length`. New inputs go into `target/fuzz/corpus`; those of the repository are read only.
+/// Runs a target for `length`. New inputs go into `target/fuzz/corpus`; those of the repository are
+/// read only.
 pub fn run(project: &Project, program: &Program, length: Duration) -> Result<Ran> {
     let found = made(&project.fuzz().join("corpus").join(&program.target))?;
     let failed = made(&project.fuzz().join("artifacts").join(&program.target))?;
@@ -102,7 +105,8 @@ pub fn run(project: &Project, program: &Program, length: Duration) -> Result<Ran
     Ok(ran)
 }
 
-/// Replaces the corpus in the repository by the fewest inputs that reach what it and `target/fuzz/corpus` reach.
+/// Replaces the corpus in the repository by the fewest inputs that reach what it and
+/// `target/fuzz/corpus` reach.
 pub fn write_corpus(project: &Project, program: &Program) -> Result<()> {
     let kept = corpus(project, program);
     let found = made(&project.fuzz().join("corpus").join(&program.target))?;
