@@ -92,8 +92,9 @@ impl Known {
         self.ends.iter()
     }
 
-    /// Whether the other end of this connection has the same exchanges and is the one to show them: the client or, where
-    /// neither is known to be that (older than the tracer, restored), the first of the two.
+    /// Whether the other end of this connection has the same exchanges and is the one to show them:
+    /// the client or, where neither is known to be that (older than the tracer, restored), the
+    /// first of the two.
     #[must_use]
     pub fn is_told_by_peer(&self, id: ConnId) -> bool {
         let Some(end) = self.end(id) else { return false };
