@@ -220,10 +220,11 @@ pub mod state_flags {
     pub const FIN_RECEIVED: u32 = 1;
     /// SOCK_DEAD is set: no process holds the socket any more (an orphan).
     pub const ORPHAN: u32 = 1 << 1;
-    /// The socket was reported before it had both ports, and now that it has them neither is watched:
-    /// no more events follow.
+    /// The socket was reported before it had both ports, and now that it has them neither is
+    /// watched: no more events follow.
     pub const UNWATCHED: u32 = 1 << 2;
-    /// The socket is in repair mode (TCP_REPAIR): its state is set by a process, no segment is sent.
+    /// The socket is in repair mode (TCP_REPAIR): its state is set by a process, no segment is
+    /// sent.
     pub const REPAIR: u32 = 1 << 3;
     /// The socket is in a BPF sockmap.
     pub const IN_SOCKMAP: u32 = 1 << 4;
@@ -372,8 +373,8 @@ wire!(
 );
 
 wire!(
-    /// A program was executed. `names_bytes` bytes follow: the names in the binary's path, the last one first, a NUL
-    /// after each.
+    /// A program was executed. `names_bytes` bytes follow: the names in the binary's path, the last
+    /// one first, a NUL after each.
     Exec, 32, {
         /// First part.
         header: Header,

@@ -50,7 +50,8 @@ pub enum Body<'a> {
 pub struct Tuple {
     /// Inode number of the namespace; 0 where it was not read.
     pub netns: u32,
-    /// The network interface that the socket is bound to. The kernel allows one four-tuple once for each.
+    /// The network interface that the socket is bound to. The kernel allows one four-tuple once for
+    /// each.
     pub interface: Interface,
     /// This end.
     pub local: SocketAddress,
@@ -168,17 +169,20 @@ pub struct State {
     pub orphan: bool,
     /// Whether the socket was told of before it had both ports, and neither is watched: nothing more comes of it.
     pub unwatched: bool,
-    /// Whether the socket is in repair mode: a process set its state, and no segment was sent for it.
+    /// Whether the socket is in repair mode: a process set its state, and no segment was sent for
+    /// it.
     pub repair: bool,
     /// Whether the socket is in a BPF sockmap.
     pub in_sockmap: bool,
-    /// Initial sequence numbers, where the event carries them: a server's socket that becomes ESTABLISHED.
+    /// Initial sequence numbers, where the event carries them: a server's socket that becomes
+    /// ESTABLISHED.
     pub isns: Option<Isns>,
     /// Counters at that moment.
     pub counters: Counters,
 }
 
-/// The initial sequence numbers of a connection, seen from one of its ends. Address translation keeps them.
+/// The initial sequence numbers of a connection, seen from one of its ends. Address translation
+/// keeps them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Isns {
     /// This end's.
@@ -290,14 +294,16 @@ pub struct Reset {
 pub struct Exec<'a> {
     /// The process.
     pub pid: u32,
-    /// The names in the binary's path, the last one first, a NUL after each; empty where the path is not known.
+    /// The names in the binary's path, the last one first, a NUL after each; empty where the path
+    /// is not known.
     pub names: &'a [u8],
     /// Whether the file is in no directory (memfd_create).
     pub is_pathless: bool,
 }
 
 impl Exec<'_> {
-    /// The binary's path as /proc/PID/exe has it; `None` where it is not known. Bytes that are no UTF-8 are replaced.
+    /// The binary's path as /proc/PID/exe has it; `None` where it is not known. Bytes that are no
+    /// UTF-8 are replaced.
     #[must_use]
     pub fn path(&self) -> Option<String> {
         let names = self.names.strip_suffix(b"\0")?;

@@ -42,8 +42,8 @@ pub fn sched_process_exec(ctx: BtfTracePointContext) -> i32 {
 /// Names and mount points between a file and the root at most.
 const STEPS_MAX: u32 = 48;
 
-/// Writes the names from a file up to the root of its mount namespace, as `d_path` would join them: how many bytes, and 1
-/// where the file is in no directory. 0 bytes where the root was not reached.
+/// Writes the names from a file up to the root of its mount namespace, as `d_path` would join them:
+/// how many bytes, and 1 where the file is in no directory. 0 bytes where the root was not reached.
 ///
 /// `bpf_d_path` may be called from a few kernel functions only, and from no tracepoint. The file holds its
 /// directories and mounts, and the kernel frees names by RCU, so all of them stay in memory here.
@@ -57,8 +57,8 @@ unsafe fn write_names(file: *const u8, names: *mut u8) -> (u16, u16) {
     let mut mount = read::<*const u8>(file, offset!(file_mnt)).wrapping_sub(offset!(mount_mnt));
     let mut filled = 0usize;
     for _ in 0..STEPS_MAX {
-        // The verifier of 6.1 shall not follow each length that `filled` may have: read back and masked, it has a range.
-        // SAFETY: a local.
+        // The verifier of 6.1 shall not follow each length that `filled` may have: read back and
+        // masked, it has a range. SAFETY: a local.
         filled = unsafe { core::ptr::read_volatile(&raw const filled) } & (PATH_BYTES - 1);
         let root: *const u8 = read(mount, offset!(mount_mnt) + offset!(vfsmount_root));
         if root.is_null() || entry.is_null() {

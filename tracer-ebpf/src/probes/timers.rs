@@ -82,8 +82,8 @@ fn tell(address: *const u8, of: TimerOf, op: TimerOp) {
     emit::submit(entry, Hook::Timers);
 }
 
-/// Of a request socket whose timer starts: its SYN+ACK's and the SYN's. The SYN+ACK itself may pass no
-/// hook under its own addresses: address translation comes first.
+/// Of a request socket whose timer starts: its SYN+ACK's and the SYN's. The SYN+ACK itself may pass
+/// no hook under its own addresses: address translation comes first.
 #[inline(always)]
 fn initial_sequence_numbers(address: *const u8, of: TimerOf, op: TimerOp) -> (u32, u32) {
     match (of, op) {

@@ -358,7 +358,8 @@ impl Connection {
         Some(Isns { sent, received })
     }
 
-    /// Takes over initial sequence numbers that a socket knows, where no SYN was seen to carry them.
+    /// Takes over initial sequence numbers that a socket knows, where no SYN was seen to carry
+    /// them.
     pub(super) fn learn_isns(&mut self, isns: Isns) {
         for (direction, isn) in [(Direction::Sent, isns.sent), (Direction::Received, isns.received)]
         {

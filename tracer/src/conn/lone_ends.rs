@@ -1,7 +1,9 @@
-//! Ends that no other end matches by address: the other one is on another host, or address translation stands between
-//! the two. It rewrites addresses and ports but keeps the initial sequence numbers (a SYN proxy alone changes them too).
+//! Ends that no other end matches by address: the other one is on another host, or address
+//! translation stands between the two. It rewrites addresses and ports but keeps the initial
+//! sequence numbers (a SYN proxy alone changes them too).
 //!
-//! Two times 32 bits within seconds are hardly ever of two connections; where they are, no one is chosen.
+//! Two times 32 bits within seconds are hardly ever of two connections; where they are, no one is
+//! chosen.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,8 +11,8 @@ use super::tables::Key;
 use crate::event::Isns;
 use crate::time::Timestamp;
 
-/// How long an end is looked for by its sequence numbers, nanoseconds: two SYN+ACKs may be lost before the third arrives
-/// (RFC 6298 section 2: after 1 and 3 seconds).
+/// How long an end can be found by its sequence numbers, nanoseconds: two SYN+ACKs may be lost
+/// before the third arrives (RFC 6298 section 2: after 1 and 3 seconds).
 pub(super) const LONE_NS: u64 = 4_000_000_000;
 
 /// Whose sequence numbers these are.

@@ -28,7 +28,8 @@ impl Tracker {
         }
     }
 
-    /// Looks for the other end by initial sequence numbers, where address translation stands between the two.
+    /// Looks for the other end by initial sequence numbers, where address translation stands
+    /// between the two.
     fn pair_up_translated(&mut self, id: Key, isns: Isns, at: Timestamp) {
         let other = self.lone_ends.get(isns.mirrored());
         let fits = |other: &Key| {
@@ -44,8 +45,8 @@ impl Tracker {
         }
     }
 
-    /// The connection that a listener's SYN+ACK is of: the one with its tuple that answers this SYN, or one whose SYN+ACK
-    /// passes the egress hook under translated addresses.
+    /// The connection that a listener's SYN+ACK is of: the one with its tuple that answers this
+    /// SYN, or one whose SYN+ACK passes the egress hook under translated addresses.
     pub(super) fn find_answering(&self, tuple: &Tuple, isns: Isns) -> Option<Key> {
         let received = |key| self.tables.get(key).and_then(|c| c.isn(Direction::Received));
         let same = self.tables.by_pair(tuple).filter(|(key, c)| {
@@ -100,7 +101,8 @@ impl Tracker {
         }
         let fin_at = connection.evidence.sent.fin_at.get().unwrap_or(at);
         let peer = connection.peer().filter(|peer| *peer != connection.id);
-        // One behind address translation has another tuple: its step shows in the next look at the socket table.
+        // One behind address translation has another tuple: its step shows in the next look at the
+        // socket table.
         if let Some(peer) = peer.and_then(|peer| self.tables.end_of_pair(&connection.tuple, peer)) {
             self.infer_time_wait(peer, fin_at);
         }

@@ -69,8 +69,8 @@ impl Tracker {
         self.pending_syn_order.push_back((at, tuple));
     }
 
-    /// The SYN that arrived for this server end before it was there, and that has the initial sequence number which the
-    /// end is known to answer.
+    /// The SYN that arrived for this server end before it was there, and that has the initial
+    /// sequence number which the end is known to answer.
     pub(super) fn pending_syn(&self, tuple: &Tuple, isns: Option<Isns>) -> Option<PendingSyn> {
         let syn = self.pending_syns.get(&tuple.on_any_interface())?;
         isns.is_none_or(|isns| isns.received == syn.segment.seq).then_some(*syn)
@@ -85,8 +85,9 @@ impl Tracker {
         }
     }
 
-    /// The SYN+ACK of a SYN cookie belongs to no socket (`tcp_make_synack`, TCP_SYNACK_COOKIE), so it passes no hook.
-    /// It must have been sent, for its number was acknowledged: at once when its SYN arrived.
+    /// The SYN+ACK of a SYN cookie belongs to no socket (`tcp_make_synack`, TCP_SYNACK_COOKIE), so
+    /// it passes no hook. It must have been sent, for its number was acknowledged: at once when its
+    /// SYN arrived.
     pub(super) fn infer_syn_cookie(&mut self, id: Key) {
         let Some(connection) = self.tables.get(id) else { return };
         let evidence = &connection.evidence;
@@ -173,7 +174,8 @@ fn completes(known: &Tuple, seen: &Tuple) -> bool {
     !known.is_whole() && seen.is_whole() && known.local.ip == seen.local.ip && agrees(known, seen)
 }
 
-/// The initial sequence numbers of the connection whose SYN+ACK a listener sends, seen from the listener's side.
+/// The initial sequence numbers of the connection whose SYN+ACK a listener sends, seen from the
+/// listener's side.
 fn answers(segment: &Segment) -> Option<Isns> {
     let is_answer = segment.by_tuple
         && segment.direction == Direction::Sent

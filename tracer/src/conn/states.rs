@@ -66,7 +66,8 @@ impl Tracker {
         }
     }
 
-    /// A process made a socket that stands, without a handshake (TCP_REPAIR: CRIU restores a container).
+    /// A process made a socket that stands, without a handshake (TCP_REPAIR: CRIU restores a
+    /// container).
     fn restored(&mut self, event: &Event<'_>, state: &State) {
         if let Some(id) = event.cookie.and_then(|cookie| self.tables.by_cookie(cookie))
             && self.tables.get(id).is_some_and(|c| !c.is_closed() && !c.is_timewait())
@@ -133,7 +134,8 @@ impl Tracker {
         half_open.then_some(id)
     }
 
-    /// A new server end in SYN_RECV; `at` is when its SYN arrived, `isns` what its request socket knows.
+    /// A new server end in SYN_RECV; `at` is when its SYN arrived, `isns` what its request socket
+    /// knows.
     pub(super) fn open_server(
         &mut self,
         tuple: Tuple,

@@ -71,8 +71,8 @@ impl Tables {
         self.by_cookie.find(self.hashes.number(cookie), is_it).copied()
     }
 
-    /// The youngest end with this tuple. Where the tuple has no interface and ends on several interfaces have it, it
-    /// is not known which one is meant.
+    /// The youngest end with this tuple. Where the tuple has no interface and ends on several
+    /// interfaces have it, it is not known which one is meant.
     pub fn by_tuple(&self, tuple: &Tuple) -> Option<Key> {
         let same = || {
             let with_hash = self.by_pair.iter_hash(self.hashes.pair(tuple));

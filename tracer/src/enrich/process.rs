@@ -1,9 +1,9 @@
 //! What is known of a process beyond the event that named it: binary, cgroup, container.
 //!
-//! Events come when a short-lived process (curl) may be gone, so its path is remembered from its exec event, which
-//! carries what /proc/PID/exe had then. Where that file can still be read it wins: a process may set it
-//! (PR_SET_MM_EXE_FILE). All of it is asked again after a second: process ids are reused, and an exec event may
-//! have been lost.
+//! Events come when a short-lived process (curl) may be gone, so its path is remembered from its
+//! exec event, which carries what /proc/PID/exe had then. Where that file can still be read it
+//! wins: a process may set it (PR_SET_MM_EXE_FILE). All of it is asked again after a second:
+//! process ids are reused, and an exec event may have been lost.
 
 use std::fs;
 use std::num::NonZeroUsize;
@@ -87,7 +87,8 @@ impl ProcessTable {
 
     /// `parent_pid` made the process `pid`: until that executes something, its binary is its parent's.
     pub fn observe_fork(&mut self, pid: u32, parent_pid: u32, now: Timestamp) {
-        // The parent may have executed something else since: its events come in order, /proc is of now.
+        // The parent may have executed something else since: its events come in order, /proc is of
+        // now.
         let executed = self.entries.get(&parent_pid).and_then(|parent| parent.exec_path.clone());
         let exec_path = executed.or_else(|| self.facts(parent_pid, 0, now).exe.clone());
         self.keep(pid, Entry { exec_path, known: None });
@@ -163,8 +164,8 @@ fn read_proc(directory: &Path) -> OfProc {
     OfProc { exe: exe.as_deref().map(binary_path), cgroup: ProcCgroup::parse(&cgroup) }
 }
 
-/// The kernel marks the link of a binary that was replaced (an upgraded daemon); the path is still its name. A file
-/// that never was in a directory has the mark as part of its name.
+/// The kernel marks the link of a binary that was replaced (an upgraded daemon); the path is still
+/// its name. A file that never was in a directory has the mark as part of its name.
 fn binary_path(link: &Path) -> String {
     let link = link.to_string_lossy();
     if link.starts_with(MEMFD_PREFIX) {

@@ -98,7 +98,8 @@ impl Known {
         self.ends.iter()
     }
 
-    /// Whether the other end of this connection is in the recording, and its exchanges stand for those of both.
+    /// Whether the other end of this connection is in the recording, and its exchanges stand for
+    /// those of both.
     #[must_use]
     pub fn is_told_by_peer(&self, id: ConnId) -> bool {
         let Some(end) = self.end(id) else { return false };

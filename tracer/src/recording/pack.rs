@@ -282,7 +282,8 @@ impl Unpacked<'_> {
     }
 }
 
-/// A record whose last fields are missing in recordings of earlier versions. They read as zeroes: `None`, `false`.
+/// A record whose last fields are missing in recordings of earlier versions. They read as zeroes:
+/// `None`, `false`.
 pub(super) fn read_padded<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     /// A byte for each field that was appended to `host` and to `connection`.
     const APPENDED: [u8; 1] = [0];

@@ -96,7 +96,8 @@ impl Stage {
         }
     }
 
-    /// Loads rules of nft(8) into the client's namespace; false, said loudly, where that program is missing.
+    /// Loads rules of nft(8) into the client's namespace; false, said loudly, where that program is
+    /// missing.
     pub fn translate(&self, rules: &str) -> bool {
         let Some(nft) = environment::program("nft") else {
             eprintln!("address translation: skipped: no nft here");

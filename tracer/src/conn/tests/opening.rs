@@ -69,13 +69,13 @@ fn a_syn_cookies_answer_is_known_from_its_child_and_the_end_opened_with_its_syn(
     script.child_stands(SERVER, server, isns);
     let end = script.end(ConnId(1));
     assert_eq!((end.opened_at(), end.isns()), (Some(syn_at), Some(isns)));
-    let told: Vec<_> = script
+    let segments: Vec<_> = script
         .segments
         .iter()
         .map(|s| (s.direction, s.flags.to_string(), s.seq, s.ack, s.retransmit, s.at))
         .collect();
     assert_eq!(
-        told,
+        segments,
         [
             (Direction::Received, "S".to_owned(), 0, None, false, syn_at),
             (Direction::Sent, "SA".to_owned(), 0, Some(1), false, syn_at),

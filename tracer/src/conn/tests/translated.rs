@@ -1,4 +1,5 @@
-//! Address translation between two ends of this host: REDIRECT, DNAT, masquerading, in one namespace or across several.
+//! Address translation between two ends of this host: REDIRECT, DNAT, masquerading, in one
+//! namespace or across several.
 
 use super::*;
 
@@ -29,7 +30,8 @@ fn translated() -> [(&'static str, Tuple, Tuple); 4] {
     ]
 }
 
-/// The handshake: what an end sends passes the hook under translated addresses, what it receives under its own.
+/// The handshake: what an end sends passes the hook under translated addresses, what it receives
+/// under its own.
 fn handshake(script: &mut Script, client: Tuple, server: Tuple) {
     script.state(CLIENT, Tuple { local: address(0), ..client }, Close, SynSent);
     let syn_on_wire = Tuple { netns: client.netns, ..server.mirrored() };

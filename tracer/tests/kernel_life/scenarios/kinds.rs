@@ -173,11 +173,12 @@ pub fn in_sockmap(stage: &Stage) -> Lives {
             pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(0, 10),
         )
         .check(|lives| {
-            let told = (lives[0].bypasses_tcp, lives[1].bypasses_tcp);
-            // The map's bit is seen where the socket is used (since 6.3); its own close clears it first.
-            match told == (kernel_is_at_least(6, 3), false) {
+            let ends = (lives[0].bypasses_tcp, lives[1].bypasses_tcp);
+            // The map's bit is seen where the socket is used (since 6.3); its own close clears it
+            // first.
+            match ends == (kernel_is_at_least(6, 3), false) {
                 true => Ok(()),
-                false => Err(format!("bypasses_tcp: {told:?}")),
+                false => Err(format!("bypasses_tcp: {ends:?}")),
             }
         })
 }

@@ -87,7 +87,8 @@ pub fn client_child_goes_on(stage: &Stage) -> Lives {
 /// Set for a process that connects to this address and ends.
 pub const CONNECT_AND_END: &str = "TRACER_TEST_CONNECT_AND_END";
 
-/// It is started by a relative path through a link, and gone before its connection is: nobody can ask /proc.
+/// It is started by a relative path through a link, and gone before its connection is: nobody can
+/// ask /proc.
 pub fn ends_at_once(stage: &Stage) -> Lives {
     const NAME: &str = "life-at-once";
     let listener = stage.server.listen(stage.server_at());
@@ -97,7 +98,8 @@ pub fn ends_at_once(stage: &Stage) -> Lives {
     let mut command = Command::new(format!("./{NAME}"));
     command.current_dir(folder.path()).env(CONNECT_AND_END, listener.at.to_string());
     let namespace = stage.client_namespace();
-    // SAFETY: setns is a bare system call: safe between fork and exec; the descriptor is open in the child.
+    // SAFETY: setns is a bare system call: safe between fork and exec; the descriptor is open in
+    // the child.
     unsafe {
         command.pre_exec(move || match libc::setns(namespace, libc::CLONE_NEWNET) {
             0 => Ok(()),

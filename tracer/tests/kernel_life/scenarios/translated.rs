@@ -1,4 +1,5 @@
-//! Address translation between the two ends of a connection: each has the addresses of its own socket.
+//! Address translation between the two ends of a connection: each has the addresses of its own
+//! socket.
 
 use std::net::SocketAddr;
 

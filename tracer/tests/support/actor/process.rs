@@ -276,7 +276,8 @@ fn sockmap_of(socket: &Socket) -> io::Result<OwnedFd> {
 }
 
 fn bpf(command: libc::c_long, attributes: [u64; 4]) -> io::Result<RawFd> {
-    // SAFETY: the attributes and what they point to live across the call, and their size is passed with them.
+    // SAFETY: the attributes and what they point to live across the call, and their size is passed
+    // with them.
     let result = unsafe {
         libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes))
     };

@@ -90,8 +90,8 @@ pub enum Op {
     Close {
         slot: Slot,
     },
-    /// Makes a socket that stands, in repair mode (TCP_REPAIR), and leaves that mode. The numbers are the next one to send
-    /// and the next one to receive.
+    /// Makes a socket that stands, in repair mode (TCP_REPAIR), and leaves that mode. The numbers
+    /// are the next one to send and the next one to receive.
     Restore {
         local: SocketAddr,
         remote: SocketAddr,
