@@ -101,6 +101,10 @@ const EMPTY: Cursor = Cursor {
     index: 0,
     line: 0,
     value: 0,
+    hole_from: 0,
+    hole_to: 0,
+    busy: 0,
+    reserved: 0,
 };
 
 impl SocketMemory {

@@ -132,9 +132,17 @@ pub struct Cursor {
     pub line: u32,
     /// Likewise: where a `content-length` is to be read.
     pub value: u32,
+    /// Sequence number of the first byte that was needed and that other packets overtook.
+    pub hole_from: u32,
+    /// Behind the last such byte; the same number where there is no hole.
+    pub hole_to: u32,
+    /// Number of the CPU that reads a packet at this place, plus one; 0 while none does.
+    pub busy: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
-const _: () = assert!(size_of::<Cursor>() == 56);
+const _: () = assert!(size_of::<Cursor>() == 72);
 
 /// What a connection's last request was, as far as it changes the framing of its response.
 pub mod asked {
@@ -156,6 +164,8 @@ pub mod take {
     pub const HEAD: u8 = 1;
     /// It is read from [`super::Cursor::from`] on.
     pub const READ: u8 = 2;
+    /// All of it is captured, and nothing is read: the place is elsewhere.
+    pub const WHOLE: u8 = 3;
 }
 
 /// What reads at a place. Each is a program of its own: one that did all would be more than a verifier follows.
@@ -236,8 +246,7 @@ impl Cursor {
         }
         let fresh_bytes = end.wrapping_sub(self.frontier).cast_signed();
         if !is_lost && fresh_bytes <= 0 {
-            // Sent again, or overtaken by what came behind it.
-            self.take = take::HEAD;
+            self.take = if self.fills_hole(seq, end) { take::WHOLE } else { take::HEAD };
             return;
         }
         if starts && (is_lost || self.frontier == seq && self.may_begin_here()) {
@@ -251,11 +260,29 @@ impl Cursor {
             if self.skip_bytes >= missing {
                 self.skip_bytes -= missing;
             } else {
+                self.hole_from = seq.wrapping_add_signed(offset);
+                self.hole_to = seq;
                 self.lose();
             }
             offset = 0;
         }
         self.go_on(offset.cast_unsigned(), packet_bytes);
+    }
+
+    /// Whether an old packet brings bytes that other packets overtook; what is sent again does not.
+    #[inline(always)]
+    fn fills_hole(&mut self, seq: u32, end: u32) -> bool {
+        let hole_bytes = self.hole_to.wrapping_sub(self.hole_from);
+        let at = seq.wrapping_sub(self.hole_from);
+        if hole_bytes == 0 || at >= hole_bytes {
+            return false;
+        }
+        if at == 0 {
+            let length = end.wrapping_sub(seq);
+            let filled = if length < hole_bytes { length } else { hole_bytes };
+            self.hole_from = self.hole_from.wrapping_add(filled);
+        }
+        true
     }
 
     /// Reading came to `offset` of the packet: sets where it goes on.

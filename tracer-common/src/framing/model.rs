@@ -33,14 +33,18 @@ pub fn packet(
         captured(0..packet.len());
     } else if cursor.take == take::HEAD {
         captured(0..HEAD_BYTES);
+    } else if cursor.take == take::WHOLE {
+        captured(0..packet.len());
     }
     for step in 0..MAX_STEPS {
         if cursor.take != take::READ {
             return;
         }
         let from = cursor.from as usize;
-        if must_capture(step, length - cursor.from) && !cursor.is_lost() {
+        if must_capture(step, length - cursor.from) {
             cursor.lose();
+            captured(from..packet.len());
+            return;
         }
         let bytes = &packet[from..];
         if cursor.follower() == Follower::Length as u32 {
@@ -57,7 +61,6 @@ pub fn packet(
         }
         cursor.step(from as u32, used as u32, length);
     }
-    cursor.lose();
 }
 
 fn read(cursor: &mut Cursor, bytes: &[u8]) -> u32 {

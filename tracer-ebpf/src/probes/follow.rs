@@ -5,15 +5,19 @@
 //! the kernel keeps for the programs of one run: a step of another packet on the same CPU cannot change it.
 
 use aya_ebpf::{
-    helpers::generated::bpf_skb_load_bytes, macros::cgroup_skb, programs::SkBuffContext,
+    helpers::generated::{bpf_get_smp_processor_id, bpf_skb_load_bytes},
+    macros::cgroup_skb,
+    programs::SkBuffContext,
 };
 use tracer_common::{
     Endpoints,
-    framing::{self, CAPTURE_BYTES, Cursor, LENGTH_BYTES, LENGTH_WORDS, Window, hide, take},
+    framing::{
+        self, CAPTURE_BYTES, Cursor, Follower, LENGTH_BYTES, LENGTH_WORDS, Window, hide, take,
+    },
 };
 
 use crate::{
-    maps::{FOLLOW, SocketMemory},
+    maps::{CLASS_OTHER, FOLLOW, SocketMemory},
     probes::{
         packet::{Packet, PacketSocket},
         payload::{conclude, first_bytes, way},
@@ -32,6 +36,8 @@ const LINE_BYTES: usize = 64;
 const STEPS: u32 = 0xff;
 /// In the same word: the packet is captured whole already.
 const QUIET: u32 = 0x100;
+/// In the same word: what is left of the packet is captured, and not read.
+const WHOLE: u32 = 0x200;
 
 /// Reads from byte `from` of a packet on, and captures what is read unless the packet `is_captured`.
 #[inline(always)]
@@ -42,19 +48,54 @@ pub fn begin(
     from: u32,
     is_captured: bool,
 ) {
+    cursor.busy = cpu();
     go(ctx, packet, cursor, from, if is_captured { QUIET } else { 0 });
+}
+
+/// Captures a packet whole, without the place in its stream.
+#[inline(always)]
+pub fn capture(ctx: &SkBuffContext, packet: &Packet) {
+    packet.save(ctx, 0, WHOLE);
+    // SAFETY: as in `go`.
+    unsafe { FOLLOW.tail_call(ctx, Follower::Rest as u32) };
+}
+
+/// Whether another CPU is reading at the place: packets of one connection may arrive on two at once. What it said is
+/// forgotten, should it have been left there.
+#[inline(always)]
+pub fn is_busy(cursor: &mut Cursor) -> bool {
+    let busy = cursor.busy;
+    cursor.busy = 0;
+    busy != 0 && busy != cpu()
+}
+
+/// This CPU's number plus one.
+#[inline(always)]
+fn cpu() -> u32 {
+    // SAFETY: a helper without arguments.
+    unsafe { bpf_get_smp_processor_id() + 1 }
 }
 
 /// Calls the program that takes the step.
 #[inline(always)]
 fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word: u32) {
     let left = packet.payload_bytes.wrapping_sub(from);
-    if framing::must_capture(word & STEPS, left) && !cursor.is_lost() {
+    let mut word = word;
+    let mut follower = cursor.follower();
+    if word & WHOLE == 0 && framing::must_capture(word & STEPS, left) {
         cursor.lose();
+        cursor.busy = 0;
+        if word & QUIET != 0 {
+            return;
+        }
+        word |= WHOLE;
+    }
+    if word & WHOLE != 0 {
+        follower = Follower::Rest as u32;
     }
     packet.save(ctx, from, word);
     // SAFETY: the map holds programs of this kind; what they need is in the control block. The kernel bounds the calls.
-    unsafe { FOLLOW.tail_call(ctx, cursor.follower()) };
+    unsafe { FOLLOW.tail_call(ctx, follower) };
 }
 
 /// The first bytes of a message, or of what follows a head. What is read here is captured by the step that goes on.
@@ -138,8 +179,12 @@ fn take<E: 'static, const N: usize>(
         let wanted = if left > N as u32 { N as u32 } else { left };
         let (offset, is_quiet) = (step.offset, step.is_quiet());
         let slice = Slice::new(ctx, &step.packet, step.sk, step.memory);
+        let is_whole = step.word & WHOLE != 0;
         let cursor = &mut step.memory.cursors[way(&step.packet)];
         let used = slice.emit::<E, N>(offset, wanted, is_quiet, |bytes, length| {
+            if is_whole {
+                return length;
+            }
             // SAFETY: the room for N bytes and its slack.
             read(cursor, unsafe { Window::new(bytes, length) })
         });
@@ -205,9 +250,18 @@ impl<'a> Step<'a> {
     /// Draws the conclusions from what was read, and goes on to the next step.
     #[inline(always)]
     fn finish(mut self, used: u32) {
+        if self.word & WHOLE != 0 {
+            let from = self.offset + used;
+            if from < self.packet.payload_bytes && self.word & STEPS < framing::MAX_STEPS {
+                self.packet.save(self.ctx, from, self.word + 1);
+                // SAFETY: as in `go`.
+                unsafe { FOLLOW.tail_call(self.ctx, Follower::Rest as u32) };
+            }
+            return;
+        }
         let way = way(&self.packet);
         conclude(self.memory, way);
-        if self.memory.class == crate::maps::CLASS_OTHER {
+        if self.memory.class == CLASS_OTHER {
             return;
         }
         let (offset, payload_bytes) = (self.offset, self.packet.payload_bytes);
@@ -217,5 +271,6 @@ impl<'a> Step<'a> {
             let word = self.word + 1;
             go(self.ctx, &self.packet, &mut self.memory.cursors[way & 1], from, word);
         }
+        self.cursor().busy = 0;
     }
 }

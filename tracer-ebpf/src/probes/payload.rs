@@ -13,9 +13,7 @@ use aya_ebpf::{
 use aya_log_ebpf::warn;
 use tracer_common::{
     HEAD_BYTES, Hook, SENT, SMALL_PACKET_BYTES,
-    framing::{
-        Cursor, FirstBytes, LOST_BUDGET_BYTES, START_BYTES, Start, asked, flag, hide, place, take,
-    },
+    framing::{Cursor, FirstBytes, START_BYTES, Start, asked, flag, hide, place, take},
 };
 
 use crate::{
@@ -62,12 +60,14 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
     }
     if packet::is_nameless(sk.state()) {
         // Its socket may be another's, whose place in a stream is not this packet's.
-        cursor.place = place::LOST;
-        cursor.budget_bytes = LOST_BUDGET_BYTES;
-        follow::begin(ctx, packet, cursor, 0, false);
+        follow::capture(ctx, packet);
         return None;
     }
-    cursor.meet(packet.seq, packet.payload_bytes);
+    if follow::is_busy(cursor) {
+        cursor.take = take::WHOLE;
+    } else {
+        cursor.meet(packet.seq, packet.payload_bytes);
+    }
     let cursor = settle(cursor);
     let is_small = packet.payload_bytes <= SMALL_PACKET_BYTES;
     let wanted = if is_small {
@@ -99,6 +99,8 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
         }
         let from = cursor.from;
         follow::begin(ctx, packet, cursor, from, is_small);
+    } else if cursor.take == take::WHOLE && !is_small {
+        follow::capture(ctx, packet);
     }
     None
 }

@@ -27,7 +27,8 @@ impl Limits {
     /// Those of the program.
     pub const DEFAULT: Limits = Limits {
         max_head_bytes: 1024 * 1024,
-        max_held_bytes: 256 * 1024,
+        // A few packets of 64 KiB that overtook another one.
+        max_held_bytes: 1024 * 1024,
         retransmit_wait_ns: 5_000_000_000,
         slice_wait_ns: 50_000_000,
         max_outstanding: 1024,
