@@ -8,6 +8,7 @@ use super::pair::Pairing;
 use super::reader::{Context, Reader};
 use super::stream::{Next, Slice, Stream};
 use super::{Flow, Protocol};
+use crate::record::SocketAddress;
 use crate::tcp::Direction;
 use crate::time::Timestamp;
 
@@ -195,6 +196,12 @@ impl HttpConnection {
     #[must_use]
     pub fn is_http(&self) -> bool {
         self.protocol != Protocol::NotHttp
+    }
+
+    /// The client that a PROXY protocol header in front of the first request names, once.
+    pub fn take_proxied_for(&mut self) -> Option<Box<SocketAddress>> {
+        let (sent, received) = (&mut self.sent.reader, &mut self.received.reader);
+        sent.proxied_for.take().or_else(|| received.proxied_for.take())
     }
 
     /// What was counted so far.

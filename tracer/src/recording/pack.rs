@@ -218,6 +218,13 @@ fn host(bytes: &[u8]) -> Option<Host> {
     read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
 }
 
+/// A connection; the last of its fields is missing in recordings from before there was a client behind a
+/// proxy in it.
+pub(super) fn connection(bytes: &[u8]) -> Option<Connection> {
+    const NONE: [u8; 1] = [0];
+    read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
+}
+
 /// Kind and bytes of the entry at the front of `body`, and what is behind it.
 fn entry(body: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (&kind, rest) = body.split_first()?;
@@ -234,7 +241,7 @@ pub(super) fn connections(mut body: &[u8]) -> impl Iterator<Item = Connection> {
             let (kind, bytes, rest) = entry(body)?;
             body = rest;
             if matches!(kind, CONNECTION | NOTE)
-                && let Some(connection) = read(bytes)
+                && let Some(connection) = connection(bytes)
             {
                 return Some(connection);
             }
@@ -266,7 +273,9 @@ impl Unpacker {
             TRANSITION => read(bytes).map(Record::Transition),
             SEGMENT => read(bytes).map(Record::Segment),
             EXCHANGE => self.exchange(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),
-            CONNECTION => read(bytes).map(|connection| Record::Connection(Arc::new(connection))),
+            CONNECTION => {
+                connection(bytes).map(|connection| Record::Connection(Arc::new(connection)))
+            }
             LOSS => read(bytes).map(Record::Loss),
             HEADERS => {
                 let text = std::str::from_utf8(bytes).ok();
@@ -391,6 +400,17 @@ mod tests {
         assert!(
             matches!(Unpacker::default().next(&body), Some((Unpacked::Record(read), [])) if read == record)
         );
+    }
+
+    #[test]
+    fn a_connection_from_before_there_were_proxied_clients_is_read() {
+        let is_connection =
+            |r: &Record| matches!(r, Record::Connection(c) if c.proxied_for.is_none());
+        let record = examples().into_iter().find(is_connection).unwrap();
+        let body = packed([record.clone()]);
+        let (_, bytes, _) = entry(&body).unwrap();
+        let Record::Connection(expected) = record else { unreachable!() };
+        assert_eq!(connection(&bytes[..bytes.len() - 1]).as_ref(), Some(&*expected));
     }
 
     #[test]
