@@ -253,15 +253,18 @@ impl HttpConnection {
         end: u32,
         out: &mut Exchanges,
     ) {
-        let reader = &self.side(direction).reader;
-        let due = reader.flow == Some(Flow::Response)
-            && reader.may_begin_message()
-            && self.pairing.expects_nothing();
-        let other = opposite(direction);
-        if due && self.side(other).stream.is_blocked() && self.side(direction).stream.is_ahead(end)
-        {
-            self.pump(other, at, GiveUp::All, out);
+        if self.wants_request(direction) && self.side(direction).stream.is_ahead(end) {
+            self.pump(opposite(direction), at, GiveUp::All, out);
         }
+    }
+
+    /// Whether a response that begins now would find no request, and one may wait behind a hole.
+    fn wants_request(&mut self, direction: Direction) -> bool {
+        let reader = &self.side(direction).reader;
+        reader.flow == Some(Flow::Response)
+            && reader.may_begin_message()
+            && self.pairing.expects_nothing()
+            && self.side(opposite(direction)).stream.is_blocked()
     }
 
     fn read(
@@ -321,6 +324,9 @@ impl HttpConnection {
         loop {
             match self.side(direction).stream.look() {
                 Next::Bytes { at, begins_packet, bytes, from } => {
+                    if self.wants_request(direction) {
+                        self.pump(opposite(direction), now, GiveUp::All, out);
+                    }
                     self.read(
                         direction,
                         at,
