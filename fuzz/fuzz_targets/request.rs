@@ -1,6 +1,4 @@
 //! Any bytes as what a client asks a daemon for: no panic, and what is taken can be sent again.
-//!
-//! `cargo +nightly fuzz run request`
 
 #![no_main]
 

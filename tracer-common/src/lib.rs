@@ -7,14 +7,19 @@
 //! widened to fill a struct, for an array of padding bytes is cleared by a loop in BPF.
 //! The two crates are built together from one source tree: there is no version field on the wire.
 
+pub mod framing;
+
 /// Largest number of payload bytes in one [`Payload`] event; longer captures come as several events.
 pub const SLICE_BYTES: usize = 4096;
-/// Bytes of a packet that are captured once a message's capture budget is used up.
+/// Bytes of a packet that are captured where the place in its stream is not known.
 pub const HEAD_BYTES: usize = 256;
-/// Bytes captured in full after a packet that begins an HTTP message, per direction.
-pub const CAPTURE_BUDGET_BYTES: u32 = 64 * 1024;
-/// Bytes kept of an executable's path, the ending NUL included.
-pub const PATH_BYTES: usize = 256;
+/// Packets up to this size are captured whole, whatever is in them.
+pub const SMALL_PACKET_BYTES: u32 = 1024;
+
+/// Bytes kept of the names in an executable's path, the NUL after each included.
+pub const PATH_BYTES: usize = 1024;
+/// NAME_MAX and a NUL: no name in a path is longer.
+pub const NAME_BYTES: usize = 256;
 
 /// Words of 64 bits that hold a bit for each port.
 pub const WATCHED_PORT_WORDS: usize = 1024;
@@ -171,7 +176,7 @@ wire!(
 
 wire!(
     /// `inet_sock_set_state` of a TCP socket; `old_state != new_state`.
-    State, 152, {
+    State, 160, {
         /// First part.
         header: Header,
         /// The four-tuple and namespace.
@@ -184,7 +189,7 @@ wire!(
         bytes_sent: u64,
         /// tcp_sock.bytes_retrans: of those, repeats.
         bytes_retrans: u64,
-        /// tcp_sock.bytes_received; counts 1 for a FIN (see `fin_received`).
+        /// tcp_sock.bytes_received; counts 1 for a FIN (see [`state_flags::FIN_RECEIVED`]).
         bytes_received: u64,
         /// tcp_sock.total_retrans, segments.
         total_retrans: u32,
@@ -192,21 +197,40 @@ wire!(
         srtt_us_8: u32,
         /// sk_err: a positive errno or 0.
         sk_err: i32,
+        /// Index of the network interface that the socket is bound to, 0 where it is bound to none.
+        interface: u32,
+        /// Initial sequence number of this socket; only with [`state_flags::HAS_ISNS`].
+        isn_sent: u32,
+        /// Initial sequence number of the other end; only with [`state_flags::HAS_ISNS`].
+        isn_received: u32,
         /// AF_INET (2) or AF_INET6 (10).
         family: u16,
         /// TCP state before, Linux' numbers.
         old_state: u8,
         /// TCP state after.
         new_state: u8,
-        /// 1 when SOCK_DONE is set: the remote FIN was received in order.
-        fin_received: u32,
-        /// 1 when SOCK_DEAD is set: no process holds the socket any more (an orphan).
-        orphan: u16,
-        /// 1 when the socket was told of before it had both ports, and now that it has them neither is watched:
-        /// nothing more comes of it.
-        unwatched: u16,
+        /// Bits of [`state_flags`].
+        flags: u32,
     }
 );
+
+/// Bits of [`State::flags`].
+pub mod state_flags {
+    /// SOCK_DONE is set: the remote FIN was received in order.
+    pub const FIN_RECEIVED: u32 = 1;
+    /// SOCK_DEAD is set: no process holds the socket any more (an orphan).
+    pub const ORPHAN: u32 = 1 << 1;
+    /// The socket was reported before it had both ports, and now that it has them neither is
+    /// watched: no more events follow.
+    pub const UNWATCHED: u32 = 1 << 2;
+    /// The socket is in repair mode (TCP_REPAIR): its state is set by a process, no segment is
+    /// sent.
+    pub const REPAIR: u32 = 1 << 3;
+    /// The socket is in a BPF sockmap.
+    pub const IN_SOCKMAP: u32 = 1 << 4;
+    /// The initial sequence numbers are filled in.
+    pub const HAS_ISNS: u32 = 1 << 5;
+}
 
 /// What happened to a timer.
 #[repr(u8)]
@@ -232,7 +256,7 @@ pub enum TimerOf {
 
 wire!(
     /// A timer of a timewait or request socket.
-    Timer, 80, {
+    Timer, 88, {
         /// First part.
         header: Header,
         /// The four-tuple and namespace.
@@ -240,13 +264,19 @@ wire!(
         /// Kernel address of the small socket.
         skaddr: u64,
         /// AF_INET or AF_INET6.
-        family: u16,
+        family: u8,
         /// A [`TimerOp`].
         op: u8,
         /// A [`TimerOf`].
         of: u8,
         /// tw_substate: 5 FIN_WAIT2 or 6 TIME_WAIT; 0 for a request socket.
-        substate: u32,
+        substate: u8,
+        /// Index of the network interface that the socket is bound to, 0 where it is bound to none.
+        interface: u32,
+        /// Initial sequence number of a request socket's SYN+ACK; only at its start.
+        isn_sent: u32,
+        /// Initial sequence number of the SYN that a request socket answers; only at its start.
+        isn_received: u32,
     }
 );
 
@@ -308,7 +338,7 @@ wire!(
 
 wire!(
     /// A process was seen using a socket.
-    Owner, 104, {
+    Owner, 112, {
         /// First part.
         header: Header,
         /// The four-tuple and namespace.
@@ -317,6 +347,8 @@ wire!(
         task: Task,
         /// Kernel address of the socket.
         skaddr: u64,
+        /// 1 when the socket is in a BPF sockmap.
+        in_sockmap: u64,
     }
 );
 
@@ -341,16 +373,17 @@ wire!(
 );
 
 wire!(
-    /// A program was executed.
-    Exec, 288, {
+    /// A program was executed. `names_bytes` bytes follow: the names in the binary's path, the last
+    /// one first, a NUL after each.
+    Exec, 32, {
         /// First part.
         header: Header,
         /// Process id.
         pid: u32,
-        /// Zero.
-        reserved: u32,
-        /// The binary's path as the kernel was given it, NUL-terminated, cut at [`PATH_BYTES`].
-        path: [u8; PATH_BYTES],
+        /// Bytes of names that follow; 0 where the path was not read to its end.
+        names_bytes: u16,
+        /// 1 when the file is in no directory (memfd_create), so that it has a name and no path.
+        is_pathless: u16,
     }
 );
 
@@ -404,6 +437,8 @@ layout!(
     skc_v6_rcv_saddr,
     /// sock_common.skc_cookie
     skc_cookie,
+    /// sock_common.skc_bound_dev_if
+    skc_bound_dev_if,
     /// sock_common.skc_flags: sk_flags of a full socket
     skc_flags,
     /// net.ns.inum
@@ -412,6 +447,8 @@ layout!(
     sk_protocol,
     /// sock.sk_err
     sk_err,
+    /// sock.sk_user_data
+    sk_user_data,
     /// inet_sock.inet_sport
     inet_sport,
     /// tcp_sock.bytes_sent
@@ -424,6 +461,14 @@ layout!(
     tcp_total_retrans,
     /// tcp_sock.srtt_us
     tcp_srtt_us,
+    /// tcp_sock.snd_una
+    tcp_snd_una,
+    /// tcp_sock.bytes_acked
+    tcp_bytes_acked,
+    /// tcp_sock.rcv_nxt
+    tcp_rcv_nxt,
+    /// tcp_sock.repair: its offset in bits, or `u32::MAX` where it is not known
+    tcp_repair_bit,
     /// inet_timewait_sock.tw_timer
     tw_timer,
     /// inet_timewait_sock.tw_substate
@@ -468,10 +513,24 @@ layout!(
     file_private_data,
     /// socket.sk
     socket_sk,
-    /// linux_binprm.filename
-    binprm_filename,
-    /// linux_binprm.interp
-    binprm_interp,
+    /// linux_binprm.file
+    binprm_file,
+    /// file.f_path.mnt
+    file_mnt,
+    /// file.f_path.dentry
+    file_dentry,
+    /// dentry.d_parent
+    dentry_parent,
+    /// dentry.d_name.name
+    dentry_name,
+    /// vfsmount.mnt_root
+    vfsmount_root,
+    /// mount.mnt, a vfsmount
+    mount_mnt,
+    /// mount.mnt_parent
+    mount_parent,
+    /// mount.mnt_mountpoint
+    mount_mountpoint,
     /// SOCK_DEAD's number in enum sock_flags
     sock_dead,
     /// SOCK_DONE's number in enum sock_flags

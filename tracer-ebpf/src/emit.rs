@@ -54,6 +54,12 @@ pub fn submit<T: 'static>(entry: RingBufEntry<T>, hook: Hook) {
     }
 }
 
+/// Gives up an event whose room was only needed for reading.
+#[inline(always)]
+pub fn discard<T: 'static>(entry: RingBufEntry<T>) {
+    entry.discard(BPF_RB_NO_WAKEUP.into());
+}
+
 /// This CPU's counters of a hook.
 #[inline(always)]
 fn counters_of(hook: Hook) -> Option<*mut HookCounters> {

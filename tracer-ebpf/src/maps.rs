@@ -2,10 +2,13 @@
 
 use aya_ebpf::{
     bindings::BPF_F_MMAPABLE,
-    btf_maps::{Array, PerCpuArray, RingBuf, SkStorage},
+    btf_maps::{Array, PerCpuArray, ProgramArray, RingBuf, SkStorage},
     macros::btf_map,
 };
-use tracer_common::{CpuCounters, KernelLayout, WATCHED_PORT_WORDS};
+use tracer_common::{
+    CpuCounters, KernelLayout, WATCHED_PORT_WORDS,
+    framing::{Cursor, Follower},
+};
 
 /// States, timers, segments, owners, resets: what a connection's life is told from.
 /// Its size is a default; user space sets the real one at load.
@@ -30,6 +33,10 @@ pub static SOCKETS: SkStorage<SocketMemory> = SkStorage::new();
 #[btf_map]
 pub static LAST_DIAGNOSTIC: PerCpuArray<u64, 1> = PerCpuArray::new();
 
+/// The programs that follow HTTP framing through a packet, indexed by [`Follower`]; set at load.
+#[btf_map]
+pub static FOLLOW: ProgramArray<{ Follower::ALL.len() }> = ProgramArray::new();
+
 /// Offsets of this kernel's structs, set at load.
 #[unsafe(no_mangle)]
 // SAFETY: a struct of integers, for which zeroes are valid.
@@ -49,6 +56,8 @@ pub const CLASS_UNDECIDED: u8 = 0;
 pub const CLASS_HTTP: u8 = 1;
 /// Something else: nothing more is looked at.
 pub const CLASS_OTHER: u8 = 2;
+/// HTTP/1 by the first bytes; the end of the start line has to prove it. Payload is forwarded.
+pub const CLASS_LIKELY: u8 = 3;
 
 /// Per-socket memory of the programs; all zero when nothing is known of the socket.
 #[repr(C)]
@@ -58,17 +67,41 @@ pub struct SocketMemory {
     pub lost: u32,
     /// Process last told as the socket's user; 0 none yet.
     pub owner_pid: u32,
-    /// Bytes that may still be captured in full, sent and received.
-    pub budget_bytes: [u32; 2],
+    /// The place in the stream, sent and received.
+    pub cursors: [Cursor; 2],
     /// Payload packets to look at before an undecided socket counts as [`CLASS_OTHER`].
     pub tries_left: u16,
     /// One of the `CLASS_` values.
     pub class: u8,
-    /// 1 after a CONNECT request: a 2xx answer ends HTTP on this socket.
-    pub connect_pending: u8,
+    /// What the last request was, one of [`tracer_common::framing::asked`].
+    pub asked: u8,
     /// 1 when it was told of though it may turn out not to be watched: it did not have both ports yet.
     pub is_undecided: u32,
+    /// 1 when the socket was reported as being in a BPF sockmap.
+    pub in_sockmap: u32,
 }
+
+/// A place that is not known.
+const EMPTY: Cursor = Cursor {
+    skip_bytes: 0,
+    number: 0,
+    frontier: 0,
+    budget_bytes: 0,
+    place: 0,
+    flags: 0,
+    last: 0,
+    before_last: 0,
+    matched: 0,
+    started: 0,
+    start: 0,
+    take: 0,
+    first_word: 0,
+    from: 0,
+    length: 0,
+    index: 0,
+    line: 0,
+    value: 0,
+};
 
 impl SocketMemory {
     /// Forgets what is of the socket's life before.
@@ -80,10 +113,11 @@ impl SocketMemory {
         // SAFETY: the caller's promise.
         unsafe {
             (*memory).lost = 0;
-            (*memory).budget_bytes = [0; 2];
+            (*memory).cursors = [EMPTY; 2];
             (*memory).tries_left = 0;
             (*memory).class = CLASS_UNDECIDED;
-            (*memory).connect_pending = 0;
+            (*memory).asked = 0;
+            (*memory).in_sockmap = 0;
         }
     }
 }

@@ -15,7 +15,7 @@ pub fn are_all_watched() -> bool {
     global(&raw const PORTS_ARE_CHOSEN) == 0
 }
 
-/// Whether a connection with these ports is told of; 0 is a port that is not known.
+/// Whether a connection with one of these ports is watched; port 0 is a port like any other.
 #[inline(always)]
 pub fn is_watched(local: u16, remote: u16) -> bool {
     // One branch for the verifier to follow, not two.

@@ -44,6 +44,13 @@ pub trait SockCommon: Copy {
         u16::from_be(self.member(offset!(skc_dport)))
     }
 
+    /// Index of the network interface that the socket is bound to, by SO_BINDTODEVICE or a VRF; 0:
+    /// none. With the four-tuple and the namespace it names one socket.
+    #[inline(always)]
+    fn interface(self) -> u32 {
+        self.member(offset!(skc_bound_dev_if))
+    }
+
     /// The cookie that the socket has by now; 0 where nobody asked for one yet.
     #[inline(always)]
     fn stored_cookie(self) -> u64 {
@@ -158,6 +165,15 @@ impl Sock {
         unsafe { kernel::memory_or_new(self.0.cast_mut().cast()) }
     }
 
+    /// Whether the socket is in a BPF sockmap, so that a BPF program may hand its data on past TCP.
+    /// The kernel marks sk_user_data with bits (SK_USER_DATA_PSOCK, since 6.0) and clears it when
+    /// the socket leaves.
+    #[inline(always)]
+    pub fn is_in_sockmap(self) -> bool {
+        const SK_USER_DATA_PSOCK: usize = 4;
+        self.member::<usize>(offset!(sk_user_data)) & SK_USER_DATA_PSOCK != 0
+    }
+
     /// Whether bit `flag` of sk_flags is set.
     #[inline(always)]
     pub fn has_flag(self, flag: usize) -> bool {
@@ -193,6 +209,26 @@ impl TcpSock {
     pub fn netns(self) -> u32 {
         // SAFETY: as in `member`; skc_net.net is a pointer that BTF knows.
         unsafe { load(self.member(offset!(skc_net)), offset!(net_inum)) }
+    }
+
+    /// Whether the socket is in repair mode: a process sets its state (CRIU), and no segment is
+    /// sent.
+    #[inline(always)]
+    pub fn is_in_repair(self) -> bool {
+        let bit = offset!(tcp_repair_bit);
+        bit != u32::MAX as usize && (self.member::<u8>(bit >> 3) >> (bit & 7)) & 1 == 1
+    }
+
+    /// Initial sequence numbers sent and received of a server's socket that becomes ESTABLISHED:
+    /// what was acknowledged and received is data by then, the SYNs came before this socket.
+    #[inline(always)]
+    pub fn initial_sequence_numbers(self) -> (u32, u32) {
+        let acked = self.member::<u64>(offset!(tcp_bytes_acked)) as u32;
+        let received = self.member::<u64>(offset!(tcp_bytes_received)) as u32;
+        (
+            self.member::<u32>(offset!(tcp_snd_una)).wrapping_sub(acked).wrapping_sub(1),
+            self.member::<u32>(offset!(tcp_rcv_nxt)).wrapping_sub(received).wrapping_sub(1),
+        )
     }
 
     /// The port that the socket is bound to.

@@ -4,12 +4,12 @@ use std::num::NonZeroU32;
 
 use thiserror::Error;
 use tracer_common as wire;
-use wire::{Hook, Kind, TimerOf, TimerOp};
+use wire::{Hook, Kind, TimerOf, TimerOp, state_flags};
 use zerocopy::FromBytes;
 
 use crate::event::{
-    Body, Counters, Event, Exec, Fork, Owner, Payload, Reset, Segment, State, Task, Timer, Tuple,
-    address,
+    Body, Counters, Event, Exec, Fork, Interface, Isns, Owner, Payload, Reset, Segment, State,
+    Task, Timer, Tuple, address,
 };
 use crate::record::SocketAddress;
 use crate::tcp::{Direction, TcpState, flags};
@@ -119,9 +119,11 @@ fn direction(number: u8) -> Result<Direction, DecodeError> {
     }
 }
 
+/// The tuple without the interface, which packets do not carry.
 fn tuple(endpoints: &wire::Endpoints, family: u16) -> Tuple {
     Tuple {
         netns: endpoints.netns,
+        interface: Interface::UNKNOWN,
         local: SocketAddress {
             ip: address(endpoints.local_addr, family),
             port: endpoints.local_port,
@@ -137,27 +139,37 @@ fn task(task: &wire::Task) -> Task {
     Task { pid: task.pid, tid: task.tid, cgroup_id: task.cgroup_id, comm: task.comm }
 }
 
+fn socket_tuple(endpoints: &wire::Endpoints, family: u16, interface: u32) -> Tuple {
+    Tuple { interface: Interface::with_index(interface), ..tuple(endpoints, family) }
+}
+
 fn state(event: &wire::State) -> Result<State, DecodeError> {
+    let has = |flag| event.flags & flag != 0;
+    let isns = Isns { sent: event.isn_sent, received: event.isn_received };
     Ok(State {
-        tuple: tuple(&event.endpoints, event.family),
+        tuple: socket_tuple(&event.endpoints, event.family, event.interface),
         skaddr: event.skaddr,
         from: tcp_state("old_state", event.old_state)?,
         to: tcp_state("new_state", event.new_state)?,
         task: task(&event.task),
         errno: event.sk_err,
-        fin_received: event.fin_received != 0,
-        orphan: event.orphan != 0,
-        unwatched: event.unwatched != 0,
+        fin_received: has(state_flags::FIN_RECEIVED),
+        orphan: has(state_flags::ORPHAN),
+        unwatched: has(state_flags::UNWATCHED),
+        repair: has(state_flags::REPAIR),
+        in_sockmap: has(state_flags::IN_SOCKMAP),
+        isns: has(state_flags::HAS_ISNS).then_some(isns),
         counters: counters(event),
     })
 }
 
 fn counters(event: &wire::State) -> Counters {
+    let fin_received = event.flags & state_flags::FIN_RECEIVED != 0;
     Counters {
         // bytes_sent counts repeats, and each repeat is in bytes_retrans.
         bytes_sent: event.bytes_sent.saturating_sub(event.bytes_retrans),
         // tcp_rcv_nxt_update() counts the FIN's sequence number as a byte.
-        bytes_received: event.bytes_received.saturating_sub(u64::from(event.fin_received != 0)),
+        bytes_received: event.bytes_received.saturating_sub(u64::from(fin_received)),
         segments_retransmitted: event.total_retrans,
         srtt_us: NonZeroU32::new(event.srtt_us_8 >> 3),
     }
@@ -171,11 +183,14 @@ fn timer(event: &wire::Timer) -> Result<Timer, DecodeError> {
         other => return Err(unknown("timer op", other)),
     };
     let (of, state) = match event.of {
-        1 => (TimerOf::TimeWait, tcp_state("tw_substate", narrow(event.substate))?),
+        1 => (TimerOf::TimeWait, tcp_state("tw_substate", event.substate)?),
         2 => (TimerOf::Request, TcpState::SynRecv),
         other => return Err(unknown("timer of", other)),
     };
-    Ok(Timer { tuple: tuple(&event.endpoints, event.family), skaddr: event.skaddr, op, of, state })
+    let tuple = socket_tuple(&event.endpoints, event.family.into(), event.interface);
+    let isns = Isns { sent: event.isn_sent, received: event.isn_received };
+    let isns = (of == TimerOf::Request && op == TimerOp::Start).then_some(isns);
+    Ok(Timer { tuple, skaddr: event.skaddr, op, of, state, isns })
 }
 
 /// Numbers of states whose socket is not the connection's own: listeners, and the kernel's closed control sockets.
@@ -230,7 +245,11 @@ fn owner(event: &wire::Owner) -> Owner {
     let ends = [&event.endpoints.local_addr, &event.endpoints.remote_addr];
     let is_v6 = ends.iter().any(|address| address[4..].iter().any(|&b| b != 0));
     let family = if is_v6 { 10 } else { 2 };
-    Owner { tuple: tuple(&event.endpoints, family), task: task(&event.task) }
+    Owner {
+        tuple: tuple(&event.endpoints, family),
+        task: task(&event.task),
+        in_sockmap: event.in_sockmap != 0,
+    }
 }
 
 fn reset(event: &wire::Reset) -> Result<Reset, DecodeError> {
@@ -246,10 +265,14 @@ fn fork(event: &wire::Fork) -> Fork {
 
 fn exec(bytes: &[u8]) -> Result<Exec<'_>, DecodeError> {
     let event: wire::Exec = prefix("exec", bytes)?;
-    let start = size_of::<wire::Exec>() - wire::PATH_BYTES;
-    let path = &bytes[start..size_of::<wire::Exec>()];
-    let length = memchr::memchr(0, path).unwrap_or(path.len());
-    Ok(Exec { pid: event.pid, path: &path[..length] })
+    let start = size_of::<wire::Exec>();
+    let end = start + usize::from(event.names_bytes);
+    let names = bytes.get(start..end).ok_or(DecodeError::Short {
+        what: "exec",
+        needed_bytes: end,
+        found_bytes: bytes.len(),
+    })?;
+    Ok(Exec { pid: event.pid, names, is_pathless: event.is_pathless != 0 })
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! It owns the tracker and the HTTP state of every connection that carries any, and turns what they find
 //! into records. It reads no clock and does no input or output; the edge is `pipeline`.
 
+mod counters;
 mod early;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,9 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+pub use self::counters::{EngineCounters, LOSSES};
 use self::early::EarlyPayloads;
-use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker, TrackerCounters};
+use crate::conn::{self, Census, Change, Key, Limits, SnapshotSocket, Tracker};
 use crate::event::{Body, Event, Payload};
 use crate::http::{self, HttpConnection, RecordContext};
 use crate::record::{self, Record};
@@ -28,7 +30,8 @@ pub enum Output {
     Record(Record),
     /// A connection as it is now: it opened, gained an owner or its other end. For live views.
     Changed(Arc<record::Connection>),
-    /// A connection that has been there for a second, as it is now. For recordings: who plays one wants to know of it long
+    /// A connection that has been there for a second, as it is now; again when it gains an owner or its other end. For
+    /// recordings: who plays one wants to know of it long
     /// before its record comes, at its end.
     Lasting(Arc<record::Connection>),
 }
@@ -64,9 +67,11 @@ pub struct Engine {
     /// Connections that have changed since the last drain, where that is told together.
     changed: FxHashSet<Key>,
     tell_lasting: bool,
+    /// Those that opened up to then have been told as lasting.
+    lasting_since: Timestamp,
     /// Connections that are not old enough yet to be told as lasting, and since when they are there.
     young: VecDeque<(Timestamp, Key)>,
-    /// What hit a bound in the HTTP engine, of connections that are over.
+    /// Of the HTTP engine, over all connections.
     http_counters: http::Counters,
     /// Clients for which proxies speak, of connections that are still there.
     proxied_for: FxHashMap<Key, record::SocketAddress>,
@@ -82,6 +87,8 @@ pub enum TellChanged {
     /// Never.
     #[default]
     Never,
+    /// When a connection finds its other end on this host.
+    Paired,
     /// At each change: who judges each record by its connection needs that as it is then.
     AtOnce,
     /// When a connection opens, and then once for all that has changed up to a drain: who draws sees no more than that.
@@ -119,6 +126,7 @@ impl Engine {
             tell_changed: options.tell_changed,
             changed: FxHashSet::default(),
             tell_lasting: options.tell_lasting,
+            lasting_since: Timestamp(0),
             young: VecDeque::new(),
             http_counters: http::Counters::default(),
             proxied_for: FxHashMap::default(),
@@ -158,6 +166,7 @@ impl Engine {
     }
 
     fn tell_lasting(&mut self, now: Timestamp) {
+        self.lasting_since = Timestamp(now.0.saturating_sub(LASTING_NS));
         while let Some(&(since, id)) = self.young.front()
             && since.plus_ns(LASTING_NS) <= now
         {
@@ -168,8 +177,18 @@ impl Engine {
         }
     }
 
+    /// A connection has gained an owner or its other end: where it was told as lasting before, that was without it.
+    fn tell_lasting_again(&mut self, id: Key) {
+        let Some(connection) = self.tracker.get(id).filter(|_| self.tell_lasting) else { return };
+        // One whose opening is not known was told at once.
+        let since = connection.opened_at().unwrap_or_default();
+        if since <= self.lasting_since && !connection.is_closed() {
+            self.outputs.push(Output::Lasting(self.record_of(id, connection)));
+        }
+    }
+
     fn payload(&mut self, event: &Event<'_>, payload: &Payload<'_>) {
-        let Some(id) = self.tracker.find(event.cookie, &payload.tuple, payload.by_tuple) else {
+        let Some(id) = self.tracker.find(event.cookie, &payload.tuple) else {
             self.unattributed_payloads += u64::from(!self.early.hold(event.at, payload));
             return;
         };
@@ -214,14 +233,14 @@ impl Engine {
         if self.http.is_empty() {
             return;
         }
-        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        let found = self.tracker.find(event.cookie, &segment.tuple);
         if let Some(http) = found.and_then(|id| self.http.get_mut(&id)) {
             http.start(segment.direction, segment.seq.wrapping_add(1));
         }
     }
 
     fn fin(&mut self, event: &Event<'_>, segment: &crate::event::Segment) {
-        let found = self.tracker.find(event.cookie, &segment.tuple, segment.by_tuple);
+        let found = self.tracker.find(event.cookie, &segment.tuple);
         let Some(id) = found.filter(|id| self.http.contains_key(id)) else { return };
         if let Some(http) = self.http.get_mut(&id) {
             let fin_seq = segment.seq.wrapping_add(segment.payload_bytes);
@@ -233,7 +252,11 @@ impl Engine {
     /// Tells the exchanges that are done, and notes what HTTP waits for.
     fn after_http(&mut self, id: Key) {
         self.tell_exchanges(id);
-        let waits = self.http.get(&id).is_some_and(|http| http.next_deadline().is_some());
+        let Some(http) = self.http.get_mut(&id) else { return };
+        if http.has_counted() {
+            self.http_counters += http.take_counters();
+        }
+        let waits = http.next_deadline().is_some();
         if waits {
             self.waiting.insert(id);
         } else if !self.waiting.is_empty() {
@@ -266,7 +289,7 @@ impl Engine {
     fn end_http(&mut self, id: Key, at: Timestamp) {
         let Some(mut http) = self.http.remove(&id) else { return };
         http.close(at, &mut self.exchanges);
-        self.http_counters += http.counters();
+        self.http_counters += http.take_counters();
         self.waiting.remove(&id);
         self.tell_exchanges(id);
     }
@@ -277,6 +300,10 @@ impl Engine {
         }
         // Its HTTP is over before it is forgotten.
         let Some(connection) = self.tracker.get(id) else { return self.exchanges.done.clear() };
+        // Who keeps an exchange keeps its connection as it is known by then.
+        if self.changed.remove(&id) {
+            self.outputs.push(Output::Changed(self.record_of(id, connection)));
+        }
         let context = RecordContext {
             conn: connection.id,
             scheme: "http",
@@ -342,6 +369,7 @@ impl Engine {
     pub fn set_facts(&mut self, conn: Key, facts: Arc<conn::ProcessFacts>) {
         self.tracker.set_facts(conn, facts);
         self.tell_changed(conn);
+        self.tell_lasting_again(conn);
     }
 
     /// The owners found since the last call.
@@ -358,10 +386,14 @@ impl Engine {
         append(out, &mut self.outputs);
     }
 
-    /// What hit a bound.
+    /// What could not be assigned, kept or understood so far.
     #[must_use]
-    pub fn counters(&self) -> TrackerCounters {
-        self.tracker.counters
+    pub const fn counters(&self) -> EngineCounters {
+        EngineCounters {
+            tracker: self.tracker.counters,
+            http: self.http_counters,
+            unattributed_payloads: self.unattributed_payloads,
+        }
     }
 
     /// Connection ends tracked now.
@@ -427,10 +459,14 @@ impl Engine {
             let since = self.tracker.get(id).and_then(conn::Connection::entered_at);
             self.young.push_back((since.unwrap_or_default(), id));
         }
+        if let Change::Paired(id) = change {
+            self.tell_lasting_again(id);
+        }
         match change {
             Change::Opened(id) if self.tell_changed == TellChanged::Together => {
                 self.push_changed(id);
             }
+            Change::Paired(id) if self.tell_changed == TellChanged::Paired => self.push_changed(id),
             Change::Opened(id) | Change::Paired(id) => self.tell_changed(id),
             Change::Transition(id, transition) => {
                 let (at, to) = (transition.at, transition.to);
@@ -465,7 +501,7 @@ impl Engine {
 
     fn tell_changed(&mut self, id: Key) {
         match self.tell_changed {
-            TellChanged::Never => {}
+            TellChanged::Never | TellChanged::Paired => {}
             TellChanged::AtOnce => self.push_changed(id),
             TellChanged::Together => _ = self.changed.insert(id),
         }
@@ -545,10 +581,11 @@ fn connection_record(c: &conn::Connection) -> record::Connection {
         bytes_received: counters.map(|n| n.bytes_received),
         segments_retransmitted: c.segments_retransmitted(),
         srtt_us: counters.and_then(|n| n.srtt_us).map(|us| us.get().into()),
-        exchanges: c.exchanges,
+        exchanges: c.exchanges.into(),
         lost_events: c.lost_events(),
         isn_sent: c.isn(Direction::Sent),
         isn_received: c.isn(Direction::Received),
+        bypasses_tcp: c.in_sockmap,
         proxied_for: None,
     }
 }

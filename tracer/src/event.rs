@@ -50,24 +50,63 @@ pub enum Body<'a> {
 pub struct Tuple {
     /// Inode number of the namespace; 0 where it was not read.
     pub netns: u32,
+    /// The network interface that the socket is bound to. The kernel allows one four-tuple once for
+    /// each.
+    pub interface: Interface,
     /// This end.
     pub local: SocketAddress,
     /// The other end.
     pub remote: SocketAddress,
 }
 
+/// The network interface that a socket is bound to (SO_BINDTODEVICE, VRF).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Interface(u32);
+
+impl Interface {
+    /// Bound to no interface.
+    pub const NONE: Interface = Interface(0);
+    /// Not known: a packet carries no such thing.
+    pub const UNKNOWN: Interface = Interface(u32::MAX);
+
+    /// The interface with this index (ifindex); 0: none.
+    #[must_use]
+    pub const fn with_index(index: u32) -> Interface {
+        Interface(index)
+    }
+
+    /// Whether both can be of one socket: an unknown interface agrees with any.
+    #[must_use]
+    pub const fn agrees(self, other: Interface) -> bool {
+        self.0 == other.0 || self.0 == Interface::UNKNOWN.0 || other.0 == Interface::UNKNOWN.0
+    }
+}
+
 impl Tuple {
     /// Nothing is known: it agrees with every tuple and finds none.
     pub const UNKNOWN: Tuple = Tuple {
         netns: 0,
+        interface: Interface::UNKNOWN,
         local: SocketAddress { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 },
         remote: SocketAddress { ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED), port: 0 },
     };
 
+    /// The tuple of a socket that is bound to no interface.
+    #[must_use]
+    pub const fn new(netns: u32, local: SocketAddress, remote: SocketAddress) -> Tuple {
+        Tuple { netns, interface: Interface::NONE, local, remote }
+    }
+
     /// The same connection seen from the other end.
     #[must_use]
     pub const fn mirrored(self) -> Tuple {
-        Tuple { netns: self.netns, local: self.remote, remote: self.local }
+        Tuple { local: self.remote, remote: self.local, ..self }
+    }
+
+    /// The same on an interface that is not known, as packets have it.
+    #[must_use]
+    pub const fn on_any_interface(self) -> Tuple {
+        Tuple { interface: Interface::UNKNOWN, ..self }
     }
 
     /// Whether both ports are known: a connecting socket is unbound at first.
@@ -130,8 +169,34 @@ pub struct State {
     pub orphan: bool,
     /// Whether the socket was told of before it had both ports, and neither is watched: nothing more comes of it.
     pub unwatched: bool,
+    /// Whether the socket is in repair mode: a process set its state, and no segment was sent for
+    /// it.
+    pub repair: bool,
+    /// Whether the socket is in a BPF sockmap.
+    pub in_sockmap: bool,
+    /// Initial sequence numbers, where the event carries them: a server's socket that becomes
+    /// ESTABLISHED.
+    pub isns: Option<Isns>,
     /// Counters at that moment.
     pub counters: Counters,
+}
+
+/// The initial sequence numbers of a connection, seen from one of its ends. Address translation
+/// keeps them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Isns {
+    /// This end's.
+    pub sent: u32,
+    /// The other end's.
+    pub received: u32,
+}
+
+impl Isns {
+    /// The same, seen from the other end.
+    #[must_use]
+    pub const fn mirrored(self) -> Isns {
+        Isns { sent: self.received, received: self.sent }
+    }
 }
 
 /// A socket's counters.
@@ -160,6 +225,8 @@ pub struct Timer {
     pub of: TimerOf,
     /// FIN_WAIT2 or TIME_WAIT of a timewait socket; SYN_RECV of a request socket.
     pub state: TcpState,
+    /// Initial sequence numbers of a request socket, where its timer starts.
+    pub isns: Option<Isns>,
 }
 
 /// A segment with SYN, FIN or RST, or one sent again.
@@ -209,6 +276,8 @@ pub struct Owner {
     pub tuple: Tuple,
     /// The process.
     pub task: Task,
+    /// Whether the socket is in a BPF sockmap.
+    pub in_sockmap: bool,
 }
 
 /// A reset as TCP tells it.
@@ -225,8 +294,31 @@ pub struct Reset {
 pub struct Exec<'a> {
     /// The process.
     pub pid: u32,
-    /// The binary's path.
-    pub path: &'a [u8],
+    /// The names in the binary's path, the last one first, a NUL after each; empty where the path
+    /// is not known.
+    pub names: &'a [u8],
+    /// Whether the file is in no directory (memfd_create).
+    pub is_pathless: bool,
+}
+
+impl Exec<'_> {
+    /// The binary's path as /proc/PID/exe has it; `None` where it is not known. Bytes that are no
+    /// UTF-8 are replaced.
+    #[must_use]
+    pub fn path(&self) -> Option<String> {
+        let names = self.names.strip_suffix(b"\0")?;
+        if self.is_pathless {
+            // fs/d_path.c, simple_dname(): such a file counts as deleted from the start.
+            let is_one_name = !names.contains(&0);
+            return is_one_name.then(|| format!("/{} (deleted)", String::from_utf8_lossy(names)));
+        }
+        let mut path = Vec::with_capacity(self.names.len());
+        for name in names.split(|byte| *byte == 0).rev() {
+            path.push(b'/');
+            path.extend(name);
+        }
+        Some(String::from_utf8_lossy(&path).into_owned())
+    }
 }
 
 /// A process made by another.

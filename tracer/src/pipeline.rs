@@ -15,11 +15,11 @@ use tracer_common::Hook;
 use self::looks::{Finding, Looks};
 use crate::conn::{self, Limits, SnapshotSocket, SnapshotState};
 use crate::decode::{decode, peek_at_ns};
-use crate::engine::{Engine, EngineOptions, Output, TellChanged};
+use crate::engine::{self, Engine, EngineCounters, EngineOptions, Output, TellChanged};
 use crate::enrich::owners;
 use crate::enrich::process::ProcessTable;
 use crate::enrich::sockets::{Snapshot, SocketDumper, SocketKind, SocketSnapshot};
-use crate::event::{Body, Counters, Tuple};
+use crate::event::{Body, Counters, Interface, Tuple};
 use crate::load::programs::{Group, Groups};
 use crate::load::{self, Loaded, RingSizes};
 use crate::ports::PortSet;
@@ -109,10 +109,11 @@ pub struct Pipeline {
 /// What was already told as lost.
 #[derive(Default)]
 struct Losses {
+    /// Kernel events among what follows.
+    events: u64,
     told: [u64; Hook::ALL.len()],
     told_missed_runs: [u64; Group::ALL.len()],
-    told_connections: u64,
-    told_pending: u64,
+    told_core: [u64; engine::LOSSES],
     told_malformed: u64,
     told_unread: u64,
 }
@@ -274,13 +275,13 @@ impl Pipeline {
     /// What the run saw and lost so far.
     #[must_use]
     pub fn totals(&self) -> Totals {
-        let lost = self.losses.told.iter().sum::<u64>()
-            + self.losses.told_missed_runs.iter().sum::<u64>()
-            + self.losses.told_connections
-            + self.losses.told_pending
-            + self.losses.told_malformed
-            + self.losses.told_unread;
-        Totals { seen: self.seen, lost, tracked: self.engine.tracked() }
+        Totals { seen: self.seen, lost: self.losses.events, tracked: self.engine.tracked() }
+    }
+
+    /// What the core could not assign, keep or understand so far.
+    #[must_use]
+    pub const fn counters(&self) -> EngineCounters {
+        self.engine.counters()
     }
 
     /// What is attached.
@@ -336,7 +337,7 @@ impl Pipeline {
             match decode(bytes, *anchor) {
                 Ok(event) => match event.body {
                     Body::Exec(exec) => {
-                        processes.observe_exec(exec.pid, &String::from_utf8_lossy(exec.path));
+                        processes.observe_exec(exec.pid, exec.path().as_deref());
                     }
                     Body::Fork(fork) => {
                         processes.observe_fork(fork.pid, fork.parent_pid, event.at);
@@ -385,20 +386,20 @@ impl Pipeline {
 
     fn tell_losses(&mut self, until_ns: u64, out: &mut Vec<Output>) {
         let at = self.anchor.at(until_ns);
-        for (index, hook) in Hook::ALL.into_iter().enumerate() {
+        let Losses { events, told, told_core, told_malformed, .. } = &mut self.losses;
+        for (told, hook) in told.iter_mut().zip(Hook::ALL) {
             let lost = self.loaded.counters.read(hook).lost;
             let is_life = matches!(hook, Hook::State | Hook::Timers);
-            if is_life && lost > self.losses.told[index] {
+            if is_life && lost > *told {
                 self.looks.reconcile_soon(until_ns);
             }
-            tell_loss(&mut self.losses.told[index], lost, hook.name(), at, out);
+            *events += tell_loss(told, lost, hook.name(), at, out);
         }
-        let refused = self.engine.counters().connections_refused;
-        tell_loss(&mut self.losses.told_connections, refused, "connections", at, out);
-        let dropped = self.engine.counters().pending_dropped;
-        tell_loss(&mut self.losses.told_pending, dropped, "pending", at, out);
+        for (told, (name, lost)) in told_core.iter_mut().zip(self.engine.counters().losses()) {
+            *events += tell_loss(told, lost, name, at, out);
+        }
         let malformed = self.malformed + self.merger.malformed;
-        tell_loss(&mut self.losses.told_malformed, malformed, "decode", at, out);
+        *events += tell_loss(told_malformed, malformed, "decode", at, out);
     }
 
     fn tell_missed_runs(&mut self, until_ns: u64, out: &mut Vec<Output>) {
@@ -413,7 +414,7 @@ impl Pipeline {
             if matches!(group, Group::State | Group::Timers) && missed[group as usize] > *told {
                 self.looks.reconcile_soon(until_ns);
             }
-            tell_loss(told, missed[group as usize], group.name(), at, out);
+            self.losses.events += tell_loss(told, missed[group as usize], group.name(), at, out);
         }
     }
 
@@ -427,7 +428,7 @@ impl Pipeline {
         self.next_missed_runs_ns = 0;
         self.catch_up(now_ns, out);
         // Everything written before that moment must have been read by now: if not, the reading is at fault.
-        tell_loss(
+        self.losses.events += tell_loss(
             &mut self.losses.told_unread,
             written.saturating_sub(self.seen),
             "rings",
@@ -441,6 +442,8 @@ impl Pipeline {
         let sockets = census.map_or(Vec::new(), |census| census.sockets);
         self.engine.finish(&sockets, at);
         self.engine.drain_into(out);
+        // What was open was given up with the run: its HTTP may have counted more.
+        self.tell_losses(now_ns, out);
     }
 }
 
@@ -452,12 +455,16 @@ fn look_up_owners(engine: &mut Engine, processes: &mut ProcessTable, now: Timest
     }
 }
 
-fn tell_loss(told: &mut u64, total: u64, what: &str, at: Timestamp, out: &mut Vec<Output>) {
-    if total > *told {
-        let loss = Loss { at, hook: what.to_owned(), events: total - *told };
-        out.push(Output::Record(Record::Loss(loss)));
-        *told = total;
+/// Writes a `loss` record of what was lost since the last one; how many kernel events that is.
+fn tell_loss(told: &mut u64, total: u64, what: &str, at: Timestamp, out: &mut Vec<Output>) -> u64 {
+    if total <= *told {
+        return 0;
     }
+    let loss = Loss { at, hook: what.to_owned(), events: total - *told };
+    let events = loss.lost_events();
+    out.push(Output::Record(Record::Loss(loss)));
+    *told = total;
+    events
 }
 
 /// A dump as the tracker takes it.
@@ -469,7 +476,10 @@ fn snapshot(
         .iter()
         .map(|socket| SnapshotSocket {
             cookie: socket.cookie,
-            tuple: Tuple { netns: socket.netns, local: socket.local, remote: socket.remote },
+            tuple: Tuple {
+                interface: Interface::with_index(socket.interface),
+                ..Tuple::new(socket.netns, socket.local, socket.remote)
+            },
             state: match socket.kind {
                 SocketKind::Full => SnapshotState::Full(socket.state),
                 SocketKind::Request => SnapshotState::Request,

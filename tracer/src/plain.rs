@@ -290,7 +290,7 @@ fn figures(connection: &Connection) -> String {
 }
 
 fn loss_pieces(loss: &Loss) -> Vec<Piece> {
-    let lost = format!("LOST {} of {}", plural(loss.events, "event"), loss.hook);
+    let lost = format!("LOST {} of {}", plural(loss.events, loss.unit().name()), loss.hook);
     vec![time(loss.at), (lost.into(), Paint::Bad)]
 }
 

@@ -12,7 +12,7 @@ pub struct PortSet {
 }
 
 impl PortSet {
-    /// Every port, and 0, which stands for one that is not known.
+    /// Every port, 0 included.
     #[must_use]
     pub fn all() -> PortSet {
         PortSet { words: Box::new([u64::MAX; WATCHED_PORT_WORDS]) }

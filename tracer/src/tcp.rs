@@ -110,6 +110,15 @@ impl Endpoint {
             Endpoint::Server => "server",
         }
     }
+
+    /// The other end of its connection.
+    #[must_use]
+    pub const fn opposite(self) -> Endpoint {
+        match self {
+            Endpoint::Client => Endpoint::Server,
+            Endpoint::Server => Endpoint::Client,
+        }
+    }
 }
 
 /// The way a segment went, seen from the socket it belongs to.

@@ -1,5 +1,5 @@
-//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `instructions`, `bench`, `exports`
-//! and `picture`.
+//! tracer's own commands: `cargo xtask setup`, `run`, `test`, `fuzz`, `traffic`, `instructions`,
+//! `bench`, `exports` and `picture`.
 
 use std::process::ExitCode;
 
@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod exports;
+mod fuzz;
 mod picture;
 mod project;
 mod run;
@@ -15,6 +16,7 @@ mod shell;
 mod test;
 #[path = "../../tracer/build/toolchain.rs"]
 mod toolchain;
+mod traffic;
 
 #[derive(Parser)]
 #[command(
@@ -34,8 +36,10 @@ enum Command {
     Test(test::Options),
     Bench(bench::Options),
     Exports(exports::Options),
+    Fuzz(fuzz::Options),
     Instructions(test::instructions::Options),
     Picture(picture::Options),
+    Traffic(traffic::Options),
 }
 
 fn main() -> ExitCode {
@@ -45,8 +49,10 @@ fn main() -> ExitCode {
         Command::Test(options) => test::main(options),
         Command::Bench(options) => bench::main(options),
         Command::Exports(options) => exports::main(options),
+        Command::Fuzz(options) => fuzz::main(options),
         Command::Instructions(options) => test::instructions::main(options),
         Command::Picture(options) => picture::main(options),
+        Command::Traffic(options) => traffic::main(options),
     };
     match result {
         Ok(code) => code,

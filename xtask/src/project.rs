@@ -58,6 +58,11 @@ impl Project {
         self.target.join("tools")
     }
 
+    /// The compiled fuzz targets, what they found and what failed.
+    pub fn fuzz(&self) -> PathBuf {
+        self.target.join("fuzz")
+    }
+
     /// Kernels to boot and what goes into them.
     pub fn vm(&self) -> PathBuf {
         self.target.join("vm")

@@ -5,12 +5,12 @@ use std::{process::ExitCode, thread};
 use anyhow::Result;
 use clap::Args;
 
-use crate::{project::Project, setup};
+use crate::{fuzz, project::Project, setup};
 
 mod checks;
 mod initramfs;
 pub mod instructions;
-mod kernel;
+pub mod kernel;
 pub mod report;
 mod vm;
 
@@ -50,6 +50,7 @@ pub fn main(options: Options) -> Result<ExitCode> {
         let fetching = (!options.quick).then(|| scope.spawn(|| kernel::fetch(&project, &kernels)));
         if options.kernel.is_empty() {
             checks::run(&project, &mut report);
+            report.step("fuzz targets", || fuzz::check(&project));
         }
         if !options.quick {
             kernel::run(&project, &kernels, fetching, &options.kernel_test_args, &mut report);

@@ -51,15 +51,22 @@ fn used(sk: Sock) {
         return;
     }
     let pid = kernel::current_pid();
+    let in_sockmap = u32::from(sk.is_in_sockmap());
     let memory = sk.memory_or_new();
     // SAFETY: checked for null; the socket's storage.
-    if memory.is_null() || unsafe { (*memory).owner_pid } == pid {
+    let is_known = |memory: *mut SocketMemory| unsafe {
+        (*memory).owner_pid == pid && (*memory).in_sockmap >= in_sockmap
+    };
+    if memory.is_null() || is_known(memory) {
         return;
     }
     let Some(tcp) = sk.tcp() else { return };
-    if tell(sk, tcp.source_port(), sk.cookie(), memory) {
+    if tell(sk, tcp.source_port(), sk.cookie(), memory, in_sockmap) {
         // SAFETY: as above.
-        unsafe { (*memory).owner_pid = pid };
+        unsafe {
+            (*memory).owner_pid = pid;
+            (*memory).in_sockmap |= in_sockmap;
+        }
     }
 }
 
@@ -74,13 +81,19 @@ fn accepted(ctx: &TracePointContext) -> u32 {
         && ports::is_socket_watched(sk, sk.source_port())
     {
         // The child had its cookie made when it was born; one that has none is unknown to user space anyway.
-        tell(sk, sk.source_port(), sk.stored_cookie(), core::ptr::null_mut());
+        tell(sk, sk.source_port(), sk.stored_cookie(), core::ptr::null_mut(), 0);
     }
     0
 }
 
 #[inline(always)]
-fn tell(sk: impl SockCommon, source_port: u16, cookie: u64, memory: *mut SocketMemory) -> bool {
+fn tell(
+    sk: impl SockCommon,
+    source_port: u16,
+    cookie: u64,
+    memory: *mut SocketMemory,
+    in_sockmap: u32,
+) -> bool {
     let origin = Origin { hook: Hook::Owner, kind: Kind::Owner, cookie, memory };
     let Some(mut entry) = emit::reserve::<Owner>(&origin) else { return false };
     let event = entry.as_mut_ptr();
@@ -90,6 +103,7 @@ fn tell(sk: impl SockCommon, source_port: u16, cookie: u64, memory: *mut SocketM
         (*event).endpoints.local_port = source_port;
         kernel::current_task(&raw mut (*event).task);
         (*event).skaddr = sk.address() as u64;
+        (*event).in_sockmap = in_sockmap.into();
     }
     emit::submit(entry, Hook::Owner);
     true

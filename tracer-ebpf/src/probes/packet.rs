@@ -56,13 +56,66 @@ pub struct Packet {
     pub payload_offset: usize,
     pub payload_bytes: u32,
     pub seq: u32,
-    /// Source and destination.
-    ports: [u16; 2],
+}
+
+impl Packet {
+    /// The acknowledgement number; 0 where it cannot be loaded.
+    #[inline(always)]
+    pub fn ack(&self, ctx: &SkBuffContext) -> u32 {
+        u32::from_be(ctx.skb.load(self.tcp_offset + 8).unwrap_or_default())
+    }
+
+    /// Writes into the packet's control block what [`Packet::saved`] reads in a program that this one tail-calls.
+    #[inline(always)]
+    pub fn save(&self, ctx: &SkBuffContext, offset: u32, word: u32) {
+        let family = u32::from(self.family) << 8;
+        let flags = u32::from(self.flags) << 16;
+        let places = self.payload_offset as u32 | (self.tcp_offset as u32) << 16;
+        // SAFETY: the context's own words, which are this run's until it ends.
+        unsafe {
+            let block = &raw mut (*ctx.skb.skb).cb;
+            let block = block.cast::<u32>();
+            block.write_volatile(self.seq);
+            block.add(1).write_volatile(places);
+            block.add(2).write_volatile(u32::from(self.direction) | family | flags);
+            block.add(3).write_volatile(offset);
+            block.add(4).write_volatile(word);
+        }
+    }
+
+    /// The packet, and the two words that were saved with it.
+    #[inline(always)]
+    pub fn saved(ctx: &SkBuffContext) -> (Packet, u32, u32) {
+        // SAFETY: as in `save`.
+        let [seq, places, kind, offset, word] = unsafe {
+            let block = (&raw const (*ctx.skb.skb).cb).cast::<u32>();
+            [
+                block.read_volatile(),
+                block.add(1).read_volatile(),
+                block.add(2).read_volatile(),
+                block.add(3).read_volatile(),
+                block.add(4).read_volatile(),
+            ]
+        };
+        let payload_offset = (places & 0xffff) as usize;
+        let packet = Packet {
+            direction: kind as u8,
+            family: (kind >> 8 & 0xff) as u16,
+            flags: (kind >> 16) as u8,
+            tcp_offset: (places >> 16) as usize,
+            payload_offset,
+            payload_bytes: ctx.skb.len().saturating_sub(payload_offset as u32),
+            seq,
+        };
+        (packet, offset, word)
+    }
 }
 
 #[inline(always)]
 fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
-    let packet = parse(ctx, direction)?;
+    parse(ctx, direction)?.save(ctx, 0, 0);
+    // Read back: a verifier that knows where each kind of packet has its headers follows each to the end.
+    let (packet, ..) = Packet::saved(ctx);
     let flagged = packet.flags & FIN_SYN_RST != 0;
     if packet.payload_bytes == 0 && !flagged {
         return None;
@@ -85,7 +138,8 @@ fn look(ctx: &SkBuffContext, direction: u8) -> Option<()> {
 fn is_watched(ctx: &SkBuffContext, packet: &Packet) -> Option<bool> {
     let sk = PacketSocket::of(ctx)?;
     let (local, remote) = sk.ports();
-    let [source, destination] = packet.ports;
+    let ports: [u16; 2] = ctx.skb.load(packet.tcp_offset).unwrap_or_default();
+    let [source, destination] = ports.map(u16::from_be);
     let by_packet = is_nameless(sk.state()) && ports::is_watched(source, destination);
     Some(by_packet || ports::is_watched(local, remote))
 }
@@ -136,7 +190,6 @@ fn parse(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
 /// The fields of the TCP header that decide what a packet is.
 #[derive(Clone, Copy)]
 struct TcpFields {
-    ports: [u16; 2],
     seq: u32,
     header_words: u8,
     flags: u8,
@@ -150,7 +203,6 @@ impl TcpFields {
         // SAFETY: the caller's promise. IP headers and so TCP headers are 4-byte aligned.
         unsafe {
             TcpFields {
-                ports: (*header.cast::<[u16; 2]>()).map(u16::from_be),
                 seq: u32::from_be(*header.add(4).cast::<u32>()),
                 header_words: *header.add(12) >> 4,
                 flags: *header.add(13),
@@ -163,20 +215,49 @@ impl TcpFields {
 #[inline(always)]
 fn parse_slowly(ctx: &SkBuffContext, direction: u8) -> Option<Packet> {
     let first: u8 = ctx.skb.load(0).ok()?;
-    let (family, protocol_offset, tcp_offset) = match first >> 4 {
-        4 => (AF_INET, 9, usize::from(first & 0x0f) * 4),
-        6 => (AF_INET6, 6, IPV6_HEADER_BYTES),
+    let (family, tcp_offset) = match first >> 4 {
+        4 if ctx.skb.load::<u8>(9).ok()? == PROTOCOL_TCP => {
+            (AF_INET, usize::from(first & 0x0f) * 4)
+        }
+        6 => (AF_INET6, tcp_behind_extensions(ctx)?),
         _ => return None,
     };
-    if ctx.skb.load::<u8>(protocol_offset).ok()? != PROTOCOL_TCP {
-        return None;
-    }
-    let ports: [u16; 2] = ctx.skb.load(tcp_offset).ok()?;
     let seq: u32 = ctx.skb.load(tcp_offset + 4).ok()?;
     let [words, flags]: [u8; 2] = ctx.skb.load(tcp_offset + 12).ok()?;
-    let (ports, seq) = (ports.map(u16::from_be), u32::from_be(seq));
-    let tcp = TcpFields { ports, seq, header_words: words >> 4, flags };
+    let tcp = TcpFields { seq: u32::from_be(seq), header_words: words >> 4, flags };
     packet_of(ctx, direction, family, tcp_offset, tcp)
+}
+
+/// Where the TCP header starts behind IPv6 extension headers (RFC 8200 section 4).
+#[inline(always)]
+fn tcp_behind_extensions(ctx: &SkBuffContext) -> Option<usize> {
+    const HOP_BY_HOP: u8 = 0;
+    const ROUTING: u8 = 43;
+    const FRAGMENT: u8 = 44;
+    const AUTHENTICATION: u8 = 51;
+    const DESTINATION: u8 = 60;
+    const MOBILITY: u8 = 135;
+    const FRAGMENT_BYTES: usize = 8;
+    /// More than any sender puts into a packet.
+    const MAX_EXTENSIONS: usize = 8;
+    let mut next: u8 = ctx.skb.load(6).ok()?;
+    let mut offset = IPV6_HEADER_BYTES;
+    for _ in 0..MAX_EXTENSIONS {
+        if next == PROTOCOL_TCP {
+            return Some(offset);
+        }
+        let [following, units]: [u8; 2] = ctx.skb.load(offset).ok()?;
+        offset += match next {
+            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY => (usize::from(units) + 1) * 8,
+            // The TCP header is in the first fragment; sockets get packets that are whole again.
+            FRAGMENT => FRAGMENT_BYTES,
+            // RFC 4302 section 2.2: in words of 4 bytes, less 2.
+            AUTHENTICATION => (usize::from(units) + 2) * 4,
+            _ => return None,
+        };
+        next = following;
+    }
+    None
 }
 
 #[inline(always)]
@@ -203,7 +284,6 @@ fn packet_of(
         payload_offset,
         payload_bytes,
         seq: tcp.seq,
-        ports: tcp.ports,
     })
 }
 
@@ -228,7 +308,8 @@ impl Ends {
             // SAFETY: 40 bytes were compared with `end`.
             return unsafe { Ends::v4(data as *const u32) };
         }
-        if packet.family == AF_INET6 && data + IPV6_HEADER_BYTES + TCP_HEADER_BYTES <= end {
+        let is_plain_v6 = packet.family == AF_INET6 && packet.tcp_offset == IPV6_HEADER_BYTES;
+        if is_plain_v6 && data + IPV6_HEADER_BYTES + TCP_HEADER_BYTES <= end {
             // SAFETY: 60 bytes were compared with `end`.
             return unsafe { Ends::v6(data as *const u32) };
         }

@@ -1,9 +1,10 @@
-//! HTTP/1 payload. A socket is classified by its first bytes; what is not HTTP/1 then costs one look-up a packet.
+//! HTTP/1 payload. A socket is classified by its first bytes; what is not HTTP/1 then costs one look-up
+//! a packet.
 //!
-//! After a packet that begins a message, up to `CAPTURE_BUDGET_BYTES` of that direction are captured whole;
-//! beyond that only the head of each packet, with its true length: bodies are counted, not copied.
+//! Of HTTP, small packets are captured whole. Of larger ones `follow` captures what tells where messages
+//! end; content is counted, not copied.
 
-use core::mem::MaybeUninit;
+use core::{mem::MaybeUninit, ptr};
 
 use aya_ebpf::{
     helpers::generated::{bpf_skb_load_bytes, bpf_tcp_sock},
@@ -11,33 +12,26 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::warn;
 use tracer_common::{
-    CAPTURE_BUDGET_BYTES, Endpoints, HEAD_BYTES, Hook, Kind, Payload, SENT, SLICE_BYTES,
+    HEAD_BYTES, Hook, SENT, SMALL_PACKET_BYTES,
+    framing::{
+        Cursor, FirstBytes, LOST_BUDGET_BYTES, START_BYTES, Start, asked, flag, hide, place, take,
+    },
 };
 
 use crate::{
-    emit::{self, Origin},
-    maps::{CLASS_HTTP, CLASS_OTHER, CLASS_UNDECIDED, SocketMemory},
-    probes::packet::{self, Ends, Packet, PacketSocket},
+    emit,
+    maps::{CLASS_HTTP, CLASS_LIKELY, CLASS_OTHER, CLASS_UNDECIDED, SocketMemory},
+    probes::{
+        follow,
+        packet::{self, Packet, PacketSocket},
+        slice::Slice,
+    },
 };
 
-/// Slices of one packet at most: 64 KiB of budget.
-const MAX_SLICES: usize = CAPTURE_BUDGET_BYTES as usize / SLICE_BYTES;
 /// Payload packets looked at before a new socket counts as not HTTP: the answer may come before the rest.
 const TRIES_NEW: u16 = 8;
 /// The same for a socket that was in the middle of something when the tracer came.
 const TRIES_OLD: u16 = 4096;
-
-/// What a packet's first bytes look like.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Request,
-    Connect,
-    Response,
-    /// `HTTP/1.x 101` or a 2xx, which ends HTTP after a CONNECT.
-    Switching,
-    Success,
-    Middle,
-}
 
 #[inline(always)]
 pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
@@ -58,208 +52,176 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
     if memory.class == CLASS_OTHER {
         return None;
     }
-    let start = start_of(ctx, packet);
-    if memory.class == CLASS_UNDECIDED {
-        if start == Start::Middle {
-            spend_try(memory, sk);
+    let way = way(packet);
+    let first = first_bytes(ctx, packet.payload_offset as u32, packet.payload_bytes);
+    memory.cursors[way & 1].start = first.start() as u8;
+    // Read back where it was written: a verifier that knows what lies there follows every kind of start to the end.
+    let cursor = settle(&raw mut memory.cursors[way & 1]);
+    if memory.class == CLASS_UNDECIDED && !classify(ctx, packet, sk, memory) {
+        return None;
+    }
+    if packet::is_nameless(sk.state()) {
+        // Its socket may be another's, whose place in a stream is not this packet's.
+        cursor.place = place::LOST;
+        cursor.budget_bytes = LOST_BUDGET_BYTES;
+        follow::begin(ctx, packet, cursor, 0, false);
+        return None;
+    }
+    cursor.meet(packet.seq, packet.payload_bytes);
+    let cursor = settle(cursor);
+    let is_small = packet.payload_bytes <= SMALL_PACKET_BYTES;
+    let wanted = if is_small {
+        packet.payload_bytes
+    } else if cursor.take == take::HEAD {
+        HEAD_BYTES as u32
+    } else {
+        0
+    };
+    if wanted != 0 || cursor.take == take::NOTHING {
+        Slice::new(ctx, packet, sk, memory).emit_first(wanted);
+    }
+    if cursor.take == take::READ {
+        let begins = cursor.from == 0
+            && cursor.place == place::START
+            && packet.payload_bytes >= START_BYTES
+            && Start::is_whole_line(cursor.start);
+        if begins {
+            cursor.begin_head(cursor.start, memory.asked);
+            conclude(memory, way);
+            if memory.class == CLASS_OTHER {
+                return None;
+            }
+        }
+        let cursor = settle(&raw mut memory.cursors[way & 1]);
+        if begins && is_whole_request(ctx, packet, cursor) {
+            cursor.place = place::BODY;
             return None;
         }
-        memory.class = CLASS_HTTP;
+        let from = cursor.from;
+        follow::begin(ctx, packet, cursor, from, is_small);
     }
-    let way = usize::from(packet.direction != SENT);
-    if start != Start::Middle {
-        memory.budget_bytes[way & 1] = CAPTURE_BUDGET_BYTES;
-    }
-    capture(ctx, packet, sk, memory);
-    leave_http(memory, start);
     None
 }
 
-/// After 101, and after a 2xx to CONNECT, the bytes are no HTTP any more (RFC 9110 sections 7.8 and 9.3.6).
+/// The cursor, of which the compiler and the verifier forget what they know.
 #[inline(always)]
-fn leave_http(memory: &mut SocketMemory, start: Start) {
-    match start {
-        Start::Connect => memory.connect_pending = 1,
-        Start::Switching => memory.class = CLASS_OTHER,
-        Start::Success if memory.connect_pending == 1 => memory.class = CLASS_OTHER,
-        Start::Response => memory.connect_pending = 0,
-        Start::Success | Start::Request | Start::Middle => {}
+fn settle<'a>(cursor: *mut Cursor) -> &'a mut Cursor {
+    // SAFETY: the caller's cursor, in a socket's storage.
+    unsafe {
+        let cursor = ptr::read_volatile(&raw const cursor);
+        &mut *cursor
     }
 }
 
+/// Whether a request without content ends with its packet: nothing else of it matters.
 #[inline(always)]
-fn spend_try(memory: &mut SocketMemory, sk: PacketSocket) {
+fn is_whole_request(ctx: &SkBuffContext, packet: &Packet, cursor: &Cursor) -> bool {
+    (cursor.start == Start::Request as u8 || cursor.start == Start::Head as u8)
+        && packet.payload_bytes <= SMALL_PACKET_BYTES
+        && ends_with_empty_line(ctx, packet)
+}
+
+/// Index of the packet's direction.
+#[inline(always)]
+pub fn way(packet: &Packet) -> usize {
+    usize::from(packet.direction != SENT) & 1
+}
+
+/// Decides by a packet whether an undecided socket carries HTTP; false: its bytes are not looked at.
+#[inline(always)]
+fn classify(
+    ctx: &SkBuffContext,
+    packet: &Packet,
+    sk: PacketSocket,
+    memory: &mut SocketMemory,
+) -> bool {
+    let way = way(packet);
+    let start = memory.cursors[way & 1].start;
     if memory.tries_left == 0 {
-        // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
-        let young = unsafe {
-            let tcp = bpf_tcp_sock(sk.0);
-            tcp.is_null() || (*tcp).data_segs_in + (*tcp).data_segs_out <= 64
-        };
-        memory.tries_left = if young { TRIES_NEW } else { TRIES_OLD };
+        memory.tries_left = if is_young(sk) { TRIES_NEW } else { TRIES_OLD };
     }
-    memory.tries_left -= 1;
-    if memory.tries_left == 0 {
+    let may_begin = memory.tries_left == TRIES_NEW && Start::may_be_message(start);
+    if !Start::is_message(start) && !may_begin {
+        memory.tries_left -= 1;
+        if memory.tries_left == 0 {
+            memory.class = CLASS_OTHER;
+        }
+        return false;
+    }
+    let is_certain = Start::is_message(start) && start < Start::ProxyLine as u8;
+    memory.class = if is_certain { CLASS_HTTP } else { CLASS_LIKELY };
+    memory.cursors[way & 1].begin(packet.seq, 0);
+    // The other direction is where this one acknowledges it, and has not begun a message yet.
+    let other = &mut memory.cursors[(way ^ 1) & 1];
+    if other.frontier == 0 {
+        other.begin(packet.ack(ctx), 0);
+    }
+    true
+}
+
+/// Whether the socket had few packets so far: this is the first payload that could be seen of it.
+#[inline(always)]
+fn is_young(sk: PacketSocket) -> bool {
+    // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
+    unsafe {
+        let tcp = bpf_tcp_sock(sk.0);
+        tcp.is_null() || (*tcp).data_segs_in + (*tcp).data_segs_out <= 64
+    }
+}
+
+/// What reading a packet showed of its socket.
+#[inline(always)]
+pub fn conclude(memory: &mut SocketMemory, way: usize) {
+    let cursor = &mut memory.cursors[way & 1];
+    if cursor.started != asked::NOTHING {
+        memory.asked = cursor.started;
+        cursor.started = asked::NOTHING;
+    }
+    let flags = cursor.flags;
+    cursor.flags = flags & !(flag::ALIEN | flag::LEFT);
+    let is_likely = memory.class == CLASS_LIKELY;
+    if flags & flag::LEFT != 0 || is_likely && flags & flag::ALIEN != 0 {
         memory.class = CLASS_OTHER;
+    } else if is_likely && cursor.place == place::BODY {
+        memory.class = CLASS_HTTP;
     }
 }
 
+/// The first of the packet's bytes from `offset` on, of `length`.
 #[inline(always)]
-fn start_of(ctx: &SkBuffContext, packet: &Packet) -> Start {
-    if packet.payload_bytes < 12 {
-        return Start::Middle;
+pub fn first_bytes(ctx: &SkBuffContext, offset: u32, length: u32) -> FirstBytes {
+    let mut words = [0u64; 2];
+    if length >= START_BYTES {
+        // SAFETY: the helper copies 16 bytes of the packet to the stack, constant length, or clears them.
+        unsafe {
+            bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, words.as_mut_ptr().cast(), START_BYTES);
+        }
+    } else {
+        // The verifier must see 1..=16: see `slice`.
+        let known = (hide(length).wrapping_sub(1) & (START_BYTES - 1)) + 1;
+        // SAFETY: at most 16 bytes are copied to the stack.
+        unsafe {
+            bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, words.as_mut_ptr().cast(), known);
+        }
     }
-    let mut head = MaybeUninit::<[u8; 12]>::uninit();
-    // SAFETY: the helper copies 12 bytes of the packet to the stack, constant length, or clears them.
-    let failed = unsafe {
+    FirstBytes { words: words.map(u64::from_le), length }
+}
+
+/// Whether the packet's last bytes are an empty line.
+#[inline(always)]
+fn ends_with_empty_line(ctx: &SkBuffContext, packet: &Packet) -> bool {
+    if packet.payload_bytes < 4 {
+        return false;
+    }
+    let mut end = MaybeUninit::<[u8; 4]>::uninit();
+    // SAFETY: the helper copies 4 bytes of the packet to the stack, constant length, or clears them.
+    unsafe {
         bpf_skb_load_bytes(
             ctx.skb.skb.cast(),
-            packet.payload_offset as u32,
-            head.as_mut_ptr().cast(),
-            12,
-        )
-    };
-    if failed != 0 {
-        return Start::Middle;
-    }
-    // SAFETY: filled by the helper.
-    let head = unsafe { head.assume_init_ref() };
-    let word = u32::from_be_bytes([head[0], head[1], head[2], head[3]]);
-    if word == u32::from_be_bytes(*b"HTTP") {
-        return response(head);
-    }
-    if word == u32::from_be_bytes(*b"CONN") {
-        return Start::Connect;
-    }
-    if is_method(word) { Start::Request } else { Start::Middle }
-}
-
-#[inline(always)]
-fn response(head: &[u8; 12]) -> Start {
-    if head[4] != b'/' || head[5] != b'1' {
-        return Start::Middle;
-    }
-    match (head[9], head[10], head[11]) {
-        (b'1', b'0', b'1') => Start::Switching,
-        (b'2', ..) => Start::Success,
-        _ => Start::Response,
-    }
-}
-
-/// Whether the first four bytes begin a registered method (IANA HTTP Method Registry) that people meet.
-#[inline(always)]
-fn is_method(word: u32) -> bool {
-    const METHODS: [[u8; 4]; 22] = [
-        *b"GET ", *b"POST", *b"PUT ", *b"HEAD", *b"DELE", *b"OPTI", *b"PATC", *b"TRAC", *b"PROP",
-        *b"MKCO", *b"COPY", *b"MOVE", *b"LOCK", *b"UNLO", *b"REPO", *b"SEAR", *b"PURG", *b"MKCA",
-        *b"BIND", *b"CHEC", *b"MERG", *b"QUER",
-    ];
-    let mut known = false;
-    let mut i = 0;
-    while i < METHODS.len() {
-        known |= word == u32::from_be_bytes(METHODS[i]);
-        i += 1;
-    }
-    known
-}
-
-#[inline(always)]
-fn capture(ctx: &SkBuffContext, packet: &Packet, sk: PacketSocket, memory: &mut SocketMemory) {
-    let way = usize::from(packet.direction != SENT) & 1;
-    let budget = memory.budget_bytes[way];
-    let wanted = if budget >= packet.payload_bytes {
-        packet.payload_bytes
-    } else if budget as usize > HEAD_BYTES {
-        budget
-    } else if packet.payload_bytes as usize > HEAD_BYTES {
-        HEAD_BYTES as u32
-    } else {
-        packet.payload_bytes
-    };
-    memory.budget_bytes[way] = budget.saturating_sub(wanted);
-    let origin = Origin {
-        hook: Hook::Payload,
-        kind: Kind::Payload,
-        cookie: packet::cookie_of(ctx),
-        memory: &raw mut *memory,
-    };
-    let slice = Slice { ctx, packet, sk_state: sk.state(), origin: &origin };
-    // Large slices bear their endpoints too: a second loop without them would double the verifier's work.
-    if packet::is_nameless(slice.sk_state) || wanted > 1024 {
-        slice.emit_all(wanted, &Ends::of(ctx, packet), sk.netns());
-    } else if wanted <= 128 {
-        slice.emit::<(), 128>(0, wanted, None);
-    } else if wanted <= 256 {
-        slice.emit::<(), 256>(0, wanted, None);
-    } else {
-        slice.emit::<(), 1024>(0, wanted, None);
-    }
-}
-
-struct Slice<'a> {
-    ctx: &'a SkBuffContext,
-    packet: &'a Packet,
-    sk_state: u8,
-    origin: &'a Origin,
-}
-
-/// A payload event with room for `N` bytes, a power of two. `E` is `Endpoints` where they are told, else `()`.
-#[repr(C)]
-struct Room<E, const N: usize> {
-    event: Payload,
-    endpoints: E,
-    bytes: [u8; N],
-}
-
-impl Slice<'_> {
-    #[inline(always)]
-    fn emit_all(&self, wanted: u32, ends: &Ends, netns: u32) {
-        let mut offset = 0u32;
-        for _ in 0..MAX_SLICES {
-            if offset >= wanted {
-                break;
-            }
-            let left = wanted - offset;
-            let take = if left > SLICE_BYTES as u32 { SLICE_BYTES as u32 } else { left };
-            self.emit::<Endpoints, SLICE_BYTES>(offset, take, Some((ends, netns)));
-            offset += SLICE_BYTES as u32;
-        }
-    }
-
-    #[inline(always)]
-    fn emit<E: 'static, const N: usize>(
-        &self,
-        offset_bytes: u32,
-        wanted: u32,
-        named: Option<(&Ends, u32)>,
-    ) -> Option<()> {
-        let mut entry = emit::reserve_payload::<Room<E, N>>(self.origin)?;
-        let room = entry.as_mut_ptr();
-        // The verifier must see 1..=N on the very register it passes (6.1 insists on both bounds): the volatile
-        // read hides from the compiler that the mask changes nothing.
-        // SAFETY: reads a local.
-        let hidden = unsafe { core::ptr::read_volatile(&raw const wanted) };
-        let length = (hidden.wrapping_sub(1) & (N as u32 - 1)) + 1;
-        // SAFETY: ring memory of this event, ours until it is submitted; the helper writes at most N bytes.
-        unsafe {
-            if let Some((ends, netns)) = named {
-                ends.write(self.packet.direction, netns, (&raw mut (*room).endpoints).cast());
-            }
-            let failed = bpf_skb_load_bytes(
-                self.ctx.skb.skb.cast(),
-                self.packet.payload_offset as u32 + offset_bytes,
-                (&raw mut (*room).bytes).cast(),
-                length,
-            );
-            (*room).event.seq = self.packet.seq;
-            (*room).event.packet_bytes = self.packet.payload_bytes;
-            (*room).event.offset_bytes = offset_bytes;
-            (*room).event.captured_bytes = if failed == 0 { length } else { 0 };
-            (*room).event.family = self.packet.family;
-            (*room).event.direction = self.packet.direction;
-            (*room).event.sk_state = self.sk_state;
-            (*room).event.has_endpoints = named.is_some().into();
-        }
-        emit::submit(entry, Hook::Payload);
-        Some(())
+            packet.payload_offset as u32 + packet.payload_bytes - 4,
+            end.as_mut_ptr().cast(),
+            4,
+        );
+        end.assume_init() == *b"\r\n\r\n"
     }
 }

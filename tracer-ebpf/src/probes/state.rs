@@ -4,7 +4,7 @@
 //! those live in request and timewait sockets, see `timers`.
 
 use aya_ebpf::{macros::btf_tracepoint, programs::BtfTracePointContext};
-use tracer_common::{Hook, Kind, State};
+use tracer_common::{Hook, Kind, State, state_flags};
 
 use crate::{
     emit::{self, Origin},
@@ -14,6 +14,7 @@ use crate::{
     socket::{Sock, SockCommon as _, TcpSock},
 };
 
+const ESTABLISHED: u8 = 1;
 const SYN_SENT: u8 = 2;
 const SYN_RECV: u8 = 3;
 
@@ -46,10 +47,13 @@ enum Say {
 /// taken back with its next change if its ports are not watched.
 #[inline(always)]
 fn what_to_say(sk: Sock, old_state: u8, new_state: u8, local: u16, remote: u16) -> Say {
-    if ports::is_watched(local, remote) {
+    let lacks_port =
+        (new_state == SYN_SENT && local == 0) || (new_state == SYN_RECV && remote == 0);
+    // A port that is not known yet is not port 0, which a filter may name.
+    if ports::are_all_watched() || (!lacks_port && ports::is_watched(local, remote)) {
         return Say::Everything;
     }
-    if (new_state == SYN_SENT && local == 0) || (new_state == SYN_RECV && remote == 0) {
+    if lacks_port {
         let memory = sk.memory_or_new();
         if memory.is_null() {
             emit::count_lost_event(Hook::State);
@@ -120,18 +124,31 @@ fn tell(sk: Sock, tcp: TcpSock, old_state: u8, new_state: u8) {
         (*event).family = family;
         (*event).old_state = old_state;
         (*event).new_state = new_state;
-        (*event).fin_received = sk.has_flag(offset!(sock_done)).into();
-        (*event).orphan = sk.has_flag(offset!(sock_dead)).into();
-        (*event).unwatched = (say == Say::Unwatched).into();
+        (*event).interface = sk.interface();
+        let has_isns = old_state == SYN_RECV && new_state == ESTABLISHED;
+        let (isn_sent, isn_received) =
+            if has_isns { tcp.initial_sequence_numbers() } else { (0, 0) };
+        (*event).isn_sent = isn_sent;
+        (*event).isn_received = isn_received;
+        (*event).flags = flag(state_flags::FIN_RECEIVED, sk.has_flag(offset!(sock_done)))
+            | flag(state_flags::ORPHAN, sk.has_flag(offset!(sock_dead)))
+            | flag(state_flags::UNWATCHED, say == Say::Unwatched)
+            | flag(state_flags::REPAIR, tcp.is_in_repair())
+            | flag(state_flags::IN_SOCKMAP, sk.is_in_sockmap())
+            | flag(state_flags::HAS_ISNS, has_isns);
     }
     emit::submit(entry, Hook::State);
+}
+
+#[inline(always)]
+const fn flag(bit: u32, is_set: bool) -> u32 {
+    if is_set { bit } else { 0 }
 }
 
 /// Whether the change is (nearly always) made in the context of the process that uses the socket: connect, and
 /// close or shutdown (MPTCP's worker closes for others, so a kernel thread counts only as one that connects). All others happen in softirq, where the current task is whoever was interrupted.
 #[inline(always)]
 fn is_owners_doing(old_state: u8, new_state: u8) -> bool {
-    const ESTABLISHED: u8 = 1;
     const FIN_WAIT1: u8 = 4;
     const CLOSE_WAIT: u8 = 8;
     const LAST_ACK: u8 = 9;

@@ -8,7 +8,7 @@ use tracer_common::{Hook, Kind, Timer, TimerOf, TimerOp};
 
 use crate::{
     emit::{self, Origin},
-    kernel::{load, offset},
+    kernel::{load, offset, read},
     ports,
     socket::{SockCommon as _, SockCopy},
 };
@@ -67,13 +67,29 @@ fn tell(address: *const u8, of: TimerOf, op: TimerOp) {
     unsafe {
         sk.endpoints(family, &raw mut (*event).endpoints);
         (*event).skaddr = address as u64;
-        (*event).family = family;
+        (*event).family = family as u8;
         (*event).op = op as u8;
         (*event).of = of as u8;
         (*event).substate = match of {
-            TimerOf::TimeWait => sk.member::<u8>(offset!(tw_substate)).into(),
+            TimerOf::TimeWait => sk.member(offset!(tw_substate)),
             TimerOf::Request => 0,
         };
+        (*event).interface = sk.interface();
+        let (isn_sent, isn_received) = initial_sequence_numbers(address, of, op);
+        (*event).isn_sent = isn_sent;
+        (*event).isn_received = isn_received;
     }
     emit::submit(entry, Hook::Timers);
+}
+
+/// Of a request socket whose timer starts: its SYN+ACK's and the SYN's. The SYN+ACK itself may pass
+/// no hook under its own addresses: address translation comes first.
+#[inline(always)]
+fn initial_sequence_numbers(address: *const u8, of: TimerOf, op: TimerOp) -> (u32, u32) {
+    match (of, op) {
+        (TimerOf::Request, TimerOp::Start) => {
+            (read(address, offset!(req_snt_isn)), read(address, offset!(req_rcv_isn)))
+        }
+        _ => (0, 0),
+    }
 }

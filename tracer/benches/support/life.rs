@@ -3,7 +3,7 @@
 use tracer::tcp::{TcpState, flags};
 use tracer_common::{
     Endpoints, Hook, Kind, Owner, Payload, RECEIVED, SENT, SLICE_BYTES, Segment, State, Task,
-    Timer, TimerOf, TimerOp,
+    Timer, TimerOf, TimerOp, state_flags,
 };
 
 use super::tape::{Tape, header};
@@ -207,6 +207,8 @@ impl<'a> Life<'a> {
         use TcpState::{CloseWait, Established, FinWait1, LastAck, SynSent};
         let at_ns = self.next_ns();
         let mut endpoints = self.endpoints(side);
+        let isns = [self.end(side).socket.isn, self.end(side.other()).socket.isn];
+        let flag = |bit, is_set| if is_set { bit } else { 0 };
         let end = self.end_mut(side);
         let from = std::mem::replace(&mut end.state, to);
         if to == SynSent {
@@ -214,6 +216,7 @@ impl<'a> Life<'a> {
         }
         let by_owner =
             matches!((from, to), (_, SynSent) | (Established, FinWait1) | (CloseWait, LastAck));
+        let has_isns = (from, to) == (TcpState::SynRecv, Established);
         let is_young = matches!(to, SynSent | TcpState::SynRecv);
         let is_orphan = !matches!(to, SynSent | TcpState::SynRecv | Established | CloseWait);
         let event = State {
@@ -228,12 +231,15 @@ impl<'a> Life<'a> {
             total_retrans: 0,
             srtt_us_8: if is_young { 0 } else { SRTT_US_8 },
             sk_err: 0,
+            interface: 0,
+            isn_sent: if has_isns { isns[0] } else { 0 },
+            isn_received: if has_isns { isns[1] } else { 0 },
             family: AF_INET,
             old_state: from as u8,
             new_state: to as u8,
-            fin_received: end.fin_received.into(),
-            orphan: is_orphan.into(),
-            unwatched: 0,
+            flags: flag(state_flags::FIN_RECEIVED, end.fin_received)
+                | flag(state_flags::ORPHAN, is_orphan)
+                | flag(state_flags::HAS_ISNS, has_isns),
         };
         self.tape.push(at_ns, &event);
     }
@@ -312,6 +318,7 @@ impl<'a> Life<'a> {
             endpoints: self.endpoints(side),
             task: end.task(),
             skaddr: end.socket.skaddr,
+            in_sockmap: 0,
         };
         self.tape.push(at_ns, &event);
     }
@@ -328,14 +335,19 @@ impl<'a> Life<'a> {
 
     fn timer(&mut self, side: Side, cookie: u64, skaddr: u64, op: TimerOp, of: TimerOf) {
         let at_ns = self.next_ns();
+        let has_isns = of == TimerOf::Request && op == TimerOp::Start;
+        let isn = |side| if has_isns { self.end(side).socket.isn } else { 0 };
         let event = Timer {
             header: header(at_ns, cookie, Kind::Timer, Hook::Timers),
             endpoints: self.endpoints(side),
             skaddr,
-            family: AF_INET,
+            family: AF_INET as u8,
             op: op as u8,
             of: of as u8,
-            substate: if of == TimerOf::TimeWait { (TcpState::TimeWait as u8).into() } else { 0 },
+            substate: if of == TimerOf::TimeWait { TcpState::TimeWait as u8 } else { 0 },
+            interface: 0,
+            isn_sent: isn(side),
+            isn_received: isn(side.other()),
         };
         self.tape.push(at_ns, &event);
     }

@@ -33,6 +33,8 @@ pub enum Command {
     /// Show connections and requests as they happen
     Watch(WatchArgs),
     /// Trace into a recording until the time is up or Ctrl-C
+    ///
+    /// A line on stderr that begins with "tracing" says that from then on everything is recorded. Scripts can wait for it.
     Record(RecordArgs),
     /// Play a recording in the live view
     View(ViewArgs),

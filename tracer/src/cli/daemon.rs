@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use super::args::DaemonArgs;
 use super::trace::{self, Sink, Until};
 use super::usage::{self, Usage};
-use crate::daemon::{Ask, Audience, History, Live, Metrics, RunFigures, Server, serve_metrics};
+use crate::daemon::{
+    Ask, Audience, History, HttpFigures, Live, Metrics, RunFigures, Server, serve_metrics,
+};
 use crate::engine::{Output, TellChanged};
 use crate::pipeline::{Options, Pipeline};
 use crate::recording::{Figures, Kept, Writer};
@@ -15,7 +17,14 @@ use crate::selected::Selected;
 pub(super) fn run(args: &DaemonArgs) -> anyhow::Result<()> {
     let filter = args.filter.filter()?;
     // A filter asks about the connection as it is at the moment.
-    let unwatched = if filter.is_all() { TellChanged::Never } else { TellChanged::AtOnce };
+    let unwatched = if !filter.is_all() {
+        TellChanged::AtOnce
+    } else if args.metrics.is_some() {
+        // An exchange that both its ends report counts once.
+        TellChanged::Paired
+    } else {
+        TellChanged::Never
+    };
     let options = args.trace.options(unwatched, filter.ports());
     let options = Options { tell_lasting: true, filter: filter.words(), ..options };
     let mut daemon = Daemon {
@@ -90,6 +99,7 @@ impl Daemon {
     }
 
     fn figures(&self, pipeline: &Pipeline) -> RunFigures {
+        let http = pipeline.counters().http;
         RunFigures {
             seen: pipeline.totals().seen,
             states: pipeline.population(),
@@ -98,6 +108,7 @@ impl Daemon {
             history_bytes: self.history.as_ref().map_or(0, |kept| kept.sink().bytes() as u64),
             clients: self.audience.len() as u64,
             clients_cut_off: self.audience.cut_off(),
+            http: HttpFigures { tunnel_bytes: http.tunnel_bytes, holes: http.holes },
         }
     }
 }

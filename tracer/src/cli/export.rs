@@ -12,7 +12,7 @@ use super::args::ExportArgs;
 use crate::export::Known;
 use crate::filter::Selector;
 use crate::record::Record;
-use crate::recording::{self, Existing, ReadError};
+use crate::recording::{self, Existing, ReadError, Told};
 
 /// Large enough that a line hardly ever costs a system call.
 const OUTPUT_BUFFER_BYTES: usize = 256 * 1024;
@@ -80,10 +80,33 @@ fn learn(args: &ExportArgs, selector: &mut Selector) -> anyhow::Result<Known> {
         each_record(open(args, "filtering")?, |record| selector.learn(&record))?;
     }
     if args.to.needs_known() {
-        let mut reader = open(args, "reading")?;
-        each_record(selected(&mut reader, selector), |record| known.learn(&record))?;
+        learn_connections(open(args, "reading")?, selector, &mut known)?;
     }
     Ok(known)
+}
+
+/// Up to where the recording cannot be read on, as [`each_record`].
+fn learn_connections(
+    mut reader: Reader,
+    selector: &mut Selector,
+    known: &mut Known,
+) -> Result<(), ReadError> {
+    loop {
+        let block = match reader.next_block() {
+            Ok(Some(block)) => block,
+            Ok(None) | Err(ReadError::Io { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        for told in block {
+            match told {
+                Told::Record(record) if selector.passes(&record, None) => known.learn(&record),
+                Told::Note(connection) if selector.passes_open(&connection) => {
+                    known.learn_note(&connection);
+                }
+                Told::Record(_) | Told::Note(_) | Told::Figures(_) => {}
+            }
+        }
+    }
 }
 
 /// Up to where the recording cannot be read on: the last pass comes to the same place and tells of it.

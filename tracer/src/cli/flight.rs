@@ -140,7 +140,7 @@ impl Sink for FlightRecorder {
         let kept = Kept::new(self.flight.keep_ns, self.flight.max_bytes);
         self.kept = Some(Writer::new(kept, &pipeline.host(), pipeline.now())?);
         self.progress.end(&format!(
-            "the last {} s are kept in memory; `kill -USR1 {}` writes them",
+            "tracing; the last {} s are kept in memory, and `kill -USR1 {}` writes them",
             self.flight.keep_ns / 1_000_000_000,
             std::process::id()
         ));

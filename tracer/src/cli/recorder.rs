@@ -103,7 +103,10 @@ impl Recorder {
 
 impl Sink for Recorder {
     fn begin(&mut self, pipeline: &Pipeline) -> anyhow::Result<()> {
-        self.current = Some(Current::begin(&mut self.files, pipeline)?);
+        let current = Current::begin(&mut self.files, pipeline)?;
+        // Scripts wait for this line (README).
+        self.progress.end(&format!("tracing into {}", current.path.display()));
+        self.current = Some(current);
         Ok(())
     }
 
@@ -170,9 +173,9 @@ impl Progress {
         _ = write!(io::stderr(), "\r\x1b[K{}", text());
     }
 
-    /// The last line, which stays.
+    /// A line that stays. Standard error has no buffer: the line is out when this returns.
     pub fn end(&self, text: &str) {
         let start = if self.next.is_some() { "\r\x1b[K" } else { "" };
-        _ = writeln!(io::stderr(), "{start}{text}");
+        _ = io::stderr().write_all(format!("{start}{text}\n").as_bytes());
     }
 }

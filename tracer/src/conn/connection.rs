@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::life::Life;
 use super::moment::Moment;
-use crate::event::{Counters, Task, Tuple};
+use crate::event::{Counters, Isns, Task, Tuple};
 use crate::record::{ConnId, Text};
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
@@ -100,7 +100,7 @@ impl SmallSocket {
 /// One way of the connection: the segments that went along it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Way {
-    /// Initial sequence number, where the SYN was seen.
+    /// Initial sequence number, where it is known.
     pub isn: u32,
     /// The FIN's sequence number, where one passed.
     pub fin_seq: u32,
@@ -108,13 +108,31 @@ pub(super) struct Way {
     pub fin_at: Moment,
 }
 
+/// How a way's initial sequence number is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum IsnFrom {
+    /// It is not known.
+    #[default]
+    Nothing,
+    /// The socket has it; its SYN was not seen.
+    Socket,
+    /// Its SYN was seen.
+    Syn,
+}
+
 /// What was seen along one way.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seen {
     /// Its SYN.
-    pub syn: bool,
+    pub isn: IsnFrom,
     /// A reset.
     pub reset: bool,
+}
+
+impl Seen {
+    pub fn has_syn(self) -> bool {
+        self.isn == IsnFrom::Syn
+    }
 }
 
 /// What the verdict is drawn from.
@@ -134,10 +152,14 @@ pub(super) struct Evidence {
     pub end_unseen: bool,
     /// Segments seen to be sent again.
     pub repeats_sent: u16,
+    /// It was closed in repair mode: no segment was sent, the connection may go on elsewhere.
+    pub taken_out: bool,
     /// A timewait or request socket ended by its timer.
     pub timer_expired: bool,
+    /// It was a request socket.
+    pub was_request: bool,
     /// Changes that must have happened unseen.
-    pub missed: u32,
+    pub missed: u16,
 }
 
 impl Evidence {
@@ -146,6 +168,11 @@ impl Evidence {
             Direction::Sent => &mut self.sent,
             Direction::Received => &mut self.received,
         }
+    }
+
+    /// Counts a change that must have happened unseen.
+    pub fn miss(&mut self) {
+        self.missed = self.missed.saturating_add(1);
     }
 
     pub fn seen(&mut self, direction: Direction) -> &mut Seen {
@@ -180,11 +207,15 @@ pub struct Connection {
     pub life: Life,
     /// Who uses it; shared by all connections of a process.
     pub owner: Option<Arc<Owner>>,
+    /// A process put it into ESTABLISHED without a handshake (TCP_REPAIR).
+    pub(super) restored: bool,
+    /// Its socket was seen in a BPF sockmap: data may pass it by.
+    pub in_sockmap: bool,
     /// The other end's id.
     pub(super) peer: Option<NonZeroU64>,
     pub(super) counters: Counters,
     /// Exchanges seen.
-    pub exchanges: u64,
+    pub exchanges: u32,
     pub(super) evidence: Evidence,
     pub(super) small: Option<SmallSocket>,
     /// The kernel's own count of events of this socket that it could not hand over.
@@ -214,6 +245,8 @@ impl Connection {
             life: Life::new(state, at),
             closed: false,
             owner: None,
+            restored: false,
+            in_sockmap: false,
             peer: None,
             counters: Counters::default(),
             exchanges: 0,
@@ -241,10 +274,10 @@ impl Connection {
         self.life.last_at()
     }
 
-    /// When it opened, where that was seen.
+    /// When it opened, where that was seen. A restored one opened before, elsewhere.
     #[must_use]
     pub fn opened_at(&self) -> Option<Timestamp> {
-        self.life.began_at()
+        self.life.began_at().filter(|_| !self.restored)
     }
 
     /// When it ended.
@@ -275,7 +308,7 @@ impl Connection {
     #[must_use]
     pub fn lost_events(&self) -> u64 {
         // A lost state change shows in both counts.
-        self.kernel_lost.max(self.evidence.missed).into()
+        self.kernel_lost.max(self.evidence.missed.into()).into()
     }
 
     /// Segments sent again: the kernel's count where there is a full socket; a request socket has none, so what
@@ -309,14 +342,32 @@ impl Connection {
         self.is_timewait() && self.state == TcpState::FinWait2 && !self.is_closed()
     }
 
-    /// Initial sequence number of a way, where its SYN was seen.
+    /// Initial sequence number of a way, where it is known.
     #[must_use]
     pub fn isn(&self, direction: Direction) -> Option<u32> {
         let (way, seen) = match direction {
             Direction::Sent => (self.evidence.sent, self.evidence.seen_sent),
             Direction::Received => (self.evidence.received, self.evidence.seen_received),
         };
-        seen.syn.then_some(way.isn)
+        (seen.isn != IsnFrom::Nothing).then_some(way.isn)
+    }
+
+    /// Initial sequence numbers of both ways, where both are known.
+    pub(super) fn isns(&self) -> Option<Isns> {
+        let (sent, received) = (self.isn(Direction::Sent)?, self.isn(Direction::Received)?);
+        Some(Isns { sent, received })
+    }
+
+    /// Takes over initial sequence numbers that a socket knows, where no SYN was seen to carry
+    /// them.
+    pub(super) fn learn_isns(&mut self, isns: Isns) {
+        for (direction, isn) in [(Direction::Sent, isns.sent), (Direction::Received, isns.received)]
+        {
+            if self.isn(direction).is_none() {
+                self.evidence.way(direction).isn = isn;
+                self.evidence.seen(direction).isn = IsnFrom::Socket;
+            }
+        }
     }
 
     /// The timewait or request socket that it still is, where that one's timer was seen to stop.
@@ -338,7 +389,7 @@ impl Connection {
     pub(super) fn enter(&mut self, state: TcpState, at: Option<Timestamp>) {
         self.state = state;
         if !self.life.push(state, at) {
-            self.evidence.missed += 1;
+            self.evidence.miss();
         }
     }
 }

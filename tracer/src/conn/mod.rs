@@ -8,6 +8,7 @@
 mod connection;
 mod deadlines;
 mod life;
+mod lone_ends;
 mod moment;
 mod owner;
 mod peers;

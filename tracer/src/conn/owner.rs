@@ -18,6 +18,9 @@ impl Tracker {
             self.counters.unattributed += 1;
             return;
         };
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.in_sockmap |= owner.in_sockmap;
+        }
         if let Some(found) = Owner::from_task(&owner.task) {
             self.own(id, found, owner.task.cgroup_id);
         }

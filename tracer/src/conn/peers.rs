@@ -3,14 +3,16 @@
 use std::num::NonZeroU64;
 
 use super::Connection;
+use super::lone_ends::LONE_NS;
 use super::tables::Key;
 use super::tracker::{Change, Tracker};
-use crate::tcp::{Direction, TcpState};
+use crate::event::{Isns, Tuple};
+use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
 
 impl Tracker {
     /// Looks for the other end of a connection that has none yet.
-    pub(super) fn pair_up(&mut self, id: Key) {
+    pub(super) fn pair_up(&mut self, id: Key, at: Timestamp) {
         let Some(connection) = self.tables.get(id) else { return };
         if connection.peer().is_some() || !connection.tuple.is_whole() {
             return;
@@ -21,7 +23,39 @@ impl Tracker {
         }
         if let Some(peer) = self.find_peer(connection) {
             self.set_peers(id, peer);
+        } else if let Some(isns) = young_isns(connection, at) {
+            self.pair_up_translated(id, isns, at);
         }
+    }
+
+    /// Looks for the other end by initial sequence numbers, where address translation stands
+    /// between the two.
+    fn pair_up_translated(&mut self, id: Key, isns: Isns, at: Timestamp) {
+        let other = self.lone_ends.get(isns.mirrored());
+        let fits = |other: &Key| {
+            let ends = self.tables.get(id).zip(self.tables.get(*other));
+            ends.is_some_and(|(one, other)| is_translated_end(one, other))
+        };
+        if let Some(other) = other.filter(fits) {
+            self.set_peers(id, other);
+        }
+        // Kept though it has its other end: a listener's answers to it are found here too.
+        if !self.lone_ends.insert(isns, id, at, self.limits.connections) {
+            self.counters.pending_dropped += 1;
+        }
+    }
+
+    /// The connection that a listener's SYN+ACK is of: the one with its tuple that answers this
+    /// SYN, or one whose SYN+ACK passes the egress hook under translated addresses.
+    pub(super) fn find_answering(&self, tuple: &Tuple, isns: Isns) -> Option<Key> {
+        let received = |key| self.tables.get(key).and_then(|c| c.isn(Direction::Received));
+        let same = self.tables.by_pair(tuple).filter(|(key, c)| {
+            c.tuple.on_any_interface() == tuple.on_any_interface()
+                && received(*key) == Some(isns.received)
+        });
+        let answering = same.max_by_key(|(_, c)| c.id).map(|(key, _)| key);
+        let unknown = || self.tables.by_tuple(tuple).filter(|key| received(*key).is_none());
+        answering.or_else(unknown).or_else(|| self.lone_ends.get(isns))
     }
 
     fn find_peer(&self, connection: &Connection) -> Option<Key> {
@@ -67,10 +101,28 @@ impl Tracker {
         }
         let fin_at = connection.evidence.sent.fin_at.get().unwrap_or(at);
         let peer = connection.peer().filter(|peer| *peer != connection.id);
+        // One behind address translation has another tuple: its step shows in the next look at the
+        // socket table.
         if let Some(peer) = peer.and_then(|peer| self.tables.end_of_pair(&connection.tuple, peer)) {
             self.infer_time_wait(peer, fin_at);
         }
     }
+}
+
+/// The initial sequence numbers of an end that opened a moment ago.
+fn young_isns(connection: &Connection, at: Timestamp) -> Option<Isns> {
+    let is_young = |opened_at| at.since_ns(opened_at) <= LONE_NS;
+    connection.isns().filter(|_| connection.opened_at().is_some_and(is_young))
+}
+
+/// Whether two ends whose sequence numbers are the same can be those of one connection.
+fn is_translated_end(a: &Connection, b: &Connection) -> bool {
+    let is_client_and_server = matches!(
+        (a.endpoint, b.endpoint),
+        (Some(Endpoint::Client), Some(Endpoint::Server))
+            | (Some(Endpoint::Server), Some(Endpoint::Client))
+    );
+    is_client_and_server && b.peer().is_none() && !began_after_end(a, b) && !began_after_end(b, a)
 }
 
 fn is_other_end(a: &Connection, b: &Connection) -> bool {

@@ -103,7 +103,7 @@ impl Tracker {
         if connection.state == state {
             return;
         }
-        connection.evidence.missed += 1;
+        connection.evidence.miss();
         if matches!(found, SnapshotState::TimeWait(_)) && !connection.is_timewait() {
             self.tables.set_small(id, SmallKind::TimeWait, 0);
         }
@@ -113,7 +113,7 @@ impl Tracker {
     /// It is gone, and the event that told how was lost.
     fn end_lost(&mut self, id: Key, at: Timestamp) {
         if let Some(connection) = self.tables.get_mut(id) {
-            connection.evidence.missed += 1;
+            connection.evidence.miss();
         }
         self.end_unseen(id, at);
     }

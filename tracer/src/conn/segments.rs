@@ -1,9 +1,10 @@
 //! SYN, FIN, RST and repeated segments: told as records, kept as evidence for verdicts.
 
+use super::connection::IsnFrom;
 use super::moment::Moment;
 use super::tables::Key;
 use super::tracker::{Change, PendingSyn, Tracker, agrees};
-use crate::event::{Event, Reset, Segment, Tuple};
+use crate::event::{Event, Isns, Reset, Segment, Tuple};
 use crate::record;
 use crate::tcp::{Direction, TcpState, flag_letters, flags};
 use crate::time::Timestamp;
@@ -25,17 +26,26 @@ impl Tracker {
             return;
         }
         if self.is_answer_of_pending(segment) {
-            if let Some(syn) = self.pending_syns.get_mut(&segment.tuple) {
+            let tuple = segment.tuple.on_any_interface();
+            if let Some(syn) = self.pending_syns.get_mut(&tuple) {
                 syn.answer.get_or_insert((event.at, *segment));
             }
             return;
         }
-        let Some(id) = self.find(event.cookie, &segment.tuple, segment.by_tuple) else {
-            self.counters.unattributed += 1;
+        let found = match answers(segment) {
+            Some(isns) => self.find_answering(&segment.tuple, isns),
+            None => self.find(event.cookie, &segment.tuple),
+        };
+        let Some(id) = found else {
+            // A packet without a full socket may belong to no connection: the RST that answers a refused SYN.
+            self.counters.unattributed += u64::from(!segment.by_tuple);
             return;
         };
-        if self.tables.get(id).is_some_and(|c| completes(&c.tuple, &segment.tuple)) {
-            self.tables.set_tuple(id, segment.tuple);
+        if let Some(connection) = self.tables.get(id)
+            && completes(&connection.tuple, &segment.tuple)
+        {
+            let interface = connection.tuple.interface;
+            self.tables.set_tuple(id, Tuple { interface, ..segment.tuple });
         }
         if let Some(connection) = self.tables.get_mut(id) {
             connection.note_kernel_lost(event.socket_lost);
@@ -54,18 +64,53 @@ impl Tracker {
             return;
         }
         let pending = PendingSyn { at, segment: *segment, answer: None };
-        self.pending_syns.insert(segment.tuple, pending);
-        self.pending_syn_order.push_back((at, segment.tuple));
+        let tuple = segment.tuple.on_any_interface();
+        self.pending_syns.insert(tuple, pending);
+        self.pending_syn_order.push_back((at, tuple));
     }
 
-    /// The SYN that opened this server end, if it was seen.
-    pub(super) fn claim_pending_syn(&mut self, id: Key, tuple: &Tuple) {
-        if let Some(syn) = self.pending_syns.remove(tuple) {
-            self.tell_segment(id, syn.at, &syn.segment);
-            if let Some((at, answer)) = syn.answer {
-                self.tell_segment(id, at, &answer);
-            }
+    /// The SYN that arrived for this server end before it was there, and that has the initial
+    /// sequence number which the end is known to answer.
+    pub(super) fn pending_syn(&self, tuple: &Tuple, isns: Option<Isns>) -> Option<PendingSyn> {
+        let syn = self.pending_syns.get(&tuple.on_any_interface())?;
+        isns.is_none_or(|isns| isns.received == syn.segment.seq).then_some(*syn)
+    }
+
+    /// Reports the SYN that opened this server end, and its answer where that came before the end.
+    pub(super) fn claim_pending_syn(&mut self, id: Key, syn: &PendingSyn) {
+        self.pending_syns.remove(&syn.segment.tuple.on_any_interface());
+        self.tell_segment(id, syn.at, &syn.segment);
+        if let Some((at, answer)) = syn.answer {
+            self.tell_segment(id, at, &answer);
         }
+    }
+
+    /// The SYN+ACK of a SYN cookie belongs to no socket (`tcp_make_synack`, TCP_SYNACK_COOKIE), so
+    /// it passes no hook. It must have been sent, for its number was acknowledged: at once when its
+    /// SYN arrived.
+    pub(super) fn infer_syn_cookie(&mut self, id: Key) {
+        let Some(connection) = self.tables.get(id) else { return };
+        let evidence = &connection.evidence;
+        let (Some(isns), Some(opened_at)) = (connection.isns(), connection.opened_at()) else {
+            return;
+        };
+        let is_cookie = evidence.seen_received.has_syn()
+            && !evidence.seen_sent.has_syn()
+            && !evidence.was_request;
+        if !is_cookie {
+            return;
+        }
+        let answer = Segment {
+            tuple: connection.tuple,
+            direction: Direction::Sent,
+            flags: flags::SYN | flags::ACK,
+            seq: isns.sent,
+            ack: Some(isns.received.wrapping_add(1)),
+            payload_bytes: 0,
+            retransmit: false,
+            by_tuple: false,
+        };
+        self.tell_segment(id, opened_at, &answer);
     }
 
     /// A listener's SYN+ACK with no half-open connection yet: SYN cookies keep none.
@@ -73,7 +118,7 @@ impl Tracker {
         segment.by_tuple
             && segment.direction == Direction::Sent
             && segment.flags & (flags::SYN | flags::ACK) == flags::SYN | flags::ACK
-            && self.pending_syns.contains_key(&segment.tuple)
+            && self.pending_syns.contains_key(&segment.tuple.on_any_interface())
     }
 
     pub(super) fn expire_pending(&mut self, now: Timestamp) {
@@ -109,7 +154,7 @@ impl Tracker {
         };
         self.changes.push(Change::Segment(record));
         if segment.flags & flags::SYN != 0 {
-            self.pair_up(id);
+            self.pair_up(id, at);
         }
     }
 
@@ -129,6 +174,16 @@ fn completes(known: &Tuple, seen: &Tuple) -> bool {
     !known.is_whole() && seen.is_whole() && known.local.ip == seen.local.ip && agrees(known, seen)
 }
 
+/// The initial sequence numbers of the connection whose SYN+ACK a listener sends, seen from the
+/// listener's side.
+fn answers(segment: &Segment) -> Option<Isns> {
+    let is_answer = segment.by_tuple
+        && segment.direction == Direction::Sent
+        && segment.flags & (flags::SYN | flags::ACK) == flags::SYN | flags::ACK;
+    let received = segment.ack.filter(|_| is_answer)?.wrapping_sub(1);
+    Some(Isns { sent: segment.seq, received })
+}
+
 const fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Sent => Direction::Received,
@@ -137,12 +192,11 @@ const fn opposite(direction: Direction) -> Direction {
 }
 
 fn is_repeat(connection: &super::Connection, segment: &Segment) -> bool {
-    let way = match segment.direction {
-        Direction::Sent => &connection.evidence.sent,
-        Direction::Received => &connection.evidence.received,
+    let (way, seen) = match segment.direction {
+        Direction::Sent => (&connection.evidence.sent, connection.evidence.seen_sent),
+        Direction::Received => (&connection.evidence.received, connection.evidence.seen_received),
     };
-    let same_syn =
-        segment.flags & flags::SYN != 0 && connection.isn(segment.direction) == Some(segment.seq);
+    let same_syn = segment.flags & flags::SYN != 0 && seen.has_syn() && way.isn == segment.seq;
     let end = segment.seq.wrapping_add(segment.payload_bytes);
     let same_fin = segment.flags & flags::FIN != 0 && way.fin_at.is_known() && way.fin_seq == end;
     same_syn || same_fin
@@ -155,7 +209,9 @@ fn note(connection: &mut super::Connection, at: Timestamp, segment: &Segment, re
         *repeats = repeats.saturating_add(1);
     }
     let seen = connection.evidence.seen(segment.direction);
-    seen.syn |= segment.flags & flags::SYN != 0;
+    if segment.flags & flags::SYN != 0 {
+        seen.isn = IsnFrom::Syn;
+    }
     // What is received behind the end changed nothing.
     seen.reset |=
         segment.flags & flags::RST != 0 && (stands || segment.direction == Direction::Sent);

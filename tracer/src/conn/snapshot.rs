@@ -47,7 +47,7 @@ impl Tracker {
         for socket in sockets {
             match self.find_exactly(&socket) {
                 Some(id) => self.complete(id, socket),
-                None => self.adopt_socket(socket),
+                None => self.adopt_socket(socket, start_until),
             }
         }
         self.start_until = start_until;
@@ -122,7 +122,7 @@ impl Tracker {
         }
     }
 
-    fn adopt_socket(&mut self, socket: SnapshotSocket) {
+    fn adopt_socket(&mut self, socket: SnapshotSocket, at: Timestamp) {
         let (state, endpoint) = match socket.state {
             SnapshotState::Full(TcpState::Listen | TcpState::Close) => return,
             SnapshotState::Full(TcpState::SynSent) => (TcpState::SynSent, Some(Endpoint::Client)),
@@ -145,7 +145,7 @@ impl Tracker {
         if socket.state == SnapshotState::TimeWait(TcpState::FinWait2) {
             self.orphans.insert(id);
         }
-        self.pair_up(id);
+        self.pair_up(id, at);
         self.own_dumped(id, socket.owner);
     }
 }

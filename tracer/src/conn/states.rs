@@ -3,20 +3,24 @@
 use super::connection::Owner;
 use super::tables::Key;
 use super::tracker::{Change, Tracker};
-use crate::event::{Event, State};
+use crate::event::{Event, Interface, Isns, State, Tuple};
 use crate::record::{Source, Transition};
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
 impl Tracker {
     pub(super) fn apply_state(&mut self, event: &Event<'_>, state: &State) {
-        use TcpState::{Close, Listen, SynRecv, SynSent};
+        use TcpState::{Close, Established, Listen, SynRecv, SynSent};
         if state.unwatched {
             return self.dismiss(event, state);
         }
         match (state.from, state.to) {
             (Listen, Close) => self.listener_closed(state),
             (Close, Listen) | (Listen, Listen) => {}
+            (Close, SynSent) if state.repair => {} // connect(2) restores a connection: no SYN is sent
+            (SynSent, Close) if state.repair => {} // that failed
+            (SynSent, Established) if state.repair => self.restored(event, state),
+            (Close, Established) => self.restored(event, state),
             (Close, SynSent) => self.connecting(event, state),
             (Listen, SynRecv) => self.child_born(event.at, state),
             _ => self.changed(event, state),
@@ -62,6 +66,33 @@ impl Tracker {
         }
     }
 
+    /// A process made a socket that stands, without a handshake (TCP_REPAIR: CRIU restores a
+    /// container).
+    fn restored(&mut self, event: &Event<'_>, state: &State) {
+        if let Some(id) = event.cookie.and_then(|cookie| self.tables.by_cookie(cookie))
+            && self.tables.get(id).is_some_and(|c| !c.is_closed() && !c.is_timewait())
+        {
+            // One socket has one life at a time: the end of that one was lost.
+            self.miss_step(id, event.at);
+            self.end_unseen(id, event.at);
+        }
+        let Some(id) = self.open(state.tuple, None, TcpState::Established, Some(event.at)) else {
+            return;
+        };
+        if let Some(cookie) = event.cookie {
+            self.tables.set_cookie(id, cookie);
+        }
+        if let Some(connection) = self.tables.get_mut(id) {
+            connection.restored = true;
+        }
+        self.learn(id, event, state);
+        self.tell_step(id, TcpState::Close, TcpState::Established, event.at);
+        if let Some(owner) = Owner::from_task(&state.task) {
+            self.own(id, owner, state.task.cgroup_id);
+        }
+        self.pair_up(id, event.at);
+    }
+
     /// `LISTEN -> SYN_RECV`: the child socket of a request is born. Its cookie may still be the listener's
     /// (before 6.18), and its tuple still empty: then its next event ties it.
     fn child_born(&mut self, at: Timestamp, state: &State) {
@@ -88,13 +119,13 @@ impl Tracker {
     }
 
     /// Whether the full socket of a server end with this tuple is there already.
-    fn has_living_child(&self, tuple: &crate::event::Tuple) -> bool {
+    fn has_living_child(&self, tuple: &Tuple) -> bool {
         let connection = self.tables.by_tuple(tuple).and_then(|id| self.tables.get(id));
         connection.is_some_and(|c| c.child_seen && !c.is_closed() && !c.is_timewait())
     }
 
     /// The server end with this tuple that is still half-open.
-    pub(super) fn half_open(&self, tuple: &crate::event::Tuple) -> Option<Key> {
+    pub(super) fn half_open(&self, tuple: &Tuple) -> Option<Key> {
         let id = self.tables.by_tuple(tuple)?;
         let connection = self.tables.get(id)?;
         let half_open = connection.state == TcpState::SynRecv
@@ -103,23 +134,36 @@ impl Tracker {
         half_open.then_some(id)
     }
 
-    /// A new server end in SYN_RECV.
-    pub(super) fn open_server(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
+    /// A new server end in SYN_RECV; `at` is when its SYN arrived, `isns` what its request socket
+    /// knows.
+    pub(super) fn open_server(
+        &mut self,
+        tuple: Tuple,
+        at: Timestamp,
+        isns: Option<Isns>,
+    ) -> Option<Key> {
         let id = self.open(tuple, Some(Endpoint::Server), TcpState::SynRecv, Some(at))?;
         self.tell_step(id, TcpState::Listen, TcpState::SynRecv, at);
-        self.claim_pending_syn(id, &tuple);
-        self.pair_up(id);
+        if let (Some(connection), Some(isns)) = (self.tables.get_mut(id), isns) {
+            connection.learn_isns(isns);
+        }
+        if let Some(syn) = self.pending_syn(&tuple, isns) {
+            self.claim_pending_syn(id, &syn);
+        }
+        self.pair_up(id, at);
         Some(id)
     }
 
     /// A child whose request socket is not known: older than the tracer at its start, unless its SYN was seen. Where no
     /// SYN can be, the child is the first that is seen of any connection, of a new one too.
-    fn open_child(&mut self, tuple: crate::event::Tuple, at: Timestamp) -> Option<Key> {
-        let has_syn = !self.sees_segments || self.pending_syns.contains_key(&tuple);
+    fn open_child(&mut self, tuple: Tuple, at: Timestamp) -> Option<Key> {
+        let syn = self.pending_syn(&tuple, None);
+        let has_syn = !self.sees_segments || syn.is_some();
         if self.is_dumping() || self.is_start(at) && !has_syn {
             return self.open_older(tuple, Some(Endpoint::Server), TcpState::SynRecv, at);
         }
-        self.open_server(tuple, at)
+        // With a SYN cookie the child is born with the third segment: its SYN came before.
+        self.open_server(tuple, syn.map_or(at, |syn| syn.at), None)
     }
 
     fn tell_step(&mut self, id: Key, from: TcpState, to: TcpState, at: Timestamp) {
@@ -151,13 +195,16 @@ impl Tracker {
             }
             self.bridge(id, state.from, event.at);
         }
+        if state.isns.is_some() {
+            self.infer_syn_cookie(id);
+        }
         self.step(id, state.to, event.at, Source::Observed);
         if state.to == TcpState::Close {
             self.end(id, event.at);
             self.peer_closed(id, event.at);
         } else {
             self.own_by_closing(id, state);
-            self.pair_up(id);
+            self.pair_up(id, event.at);
         }
     }
 
@@ -228,6 +275,11 @@ impl Tracker {
         connection.note_kernel_lost(event.socket_lost);
         connection.evidence.errno = i16::try_from(state.errno).unwrap_or(i16::MAX);
         connection.evidence.fin_received |= state.fin_received;
+        connection.evidence.taken_out |= state.repair && state.to == TcpState::Close;
+        connection.in_sockmap |= state.in_sockmap;
+        if let Some(isns) = state.isns.filter(|_| connection.endpoint == Some(Endpoint::Server)) {
+            connection.learn_isns(isns);
+        }
         if connection.state == TcpState::SynRecv {
             connection.child_seen = true;
         }
@@ -251,6 +303,8 @@ impl Tracker {
             local.port == state.tuple.local.port
                 && (state.tuple.local.ip.is_unspecified() || local.ip == state.tuple.local.ip)
         };
+        let at_interface =
+            |interface| [Interface::NONE, interface].contains(&state.tuple.interface);
         let half_open: Vec<Key> = self
             .tables
             .iter()
@@ -258,6 +312,7 @@ impl Tracker {
                 c.state == TcpState::SynRecv
                     && !c.child_seen
                     && c.tuple.netns == state.tuple.netns
+                    && at_interface(c.tuple.interface)
                     && at_listener(c.tuple.local)
             })
             .map(|(id, _)| id)

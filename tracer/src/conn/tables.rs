@@ -71,12 +71,21 @@ impl Tables {
         self.by_cookie.find(self.hashes.number(cookie), is_it).copied()
     }
 
-    /// The youngest end with this tuple.
+    /// The youngest end with this tuple. Where the tuple has no interface and ends on several
+    /// interfaces have it, it is not known which one is meant.
     pub fn by_tuple(&self, tuple: &Tuple) -> Option<Key> {
-        let with_hash = self.by_pair.iter_hash(self.hashes.pair(tuple));
-        let ends = with_hash.filter_map(|key| Some((*key, self.get(*key)?)));
-        let same = ends.filter(|(_, c)| c.tuple == *tuple);
-        same.max_by_key(|(_, c)| c.id).map(|(key, _)| key)
+        let same = || {
+            let with_hash = self.by_pair.iter_hash(self.hashes.pair(tuple));
+            let ends = with_hash.filter_map(|key| Some((*key, self.get(*key)?)));
+            ends.filter(|(_, c)| {
+                c.tuple.on_any_interface() == tuple.on_any_interface()
+                    && c.tuple.interface.agrees(tuple.interface)
+            })
+        };
+        let (key, youngest) = same().max_by_key(|(_, c)| c.id)?;
+        let is_another =
+            |c: &Connection| !c.is_closed() && !c.tuple.interface.agrees(youngest.tuple.interface);
+        (!same().any(|(_, c)| is_another(c))).then_some(key)
     }
 
     pub fn by_skaddr(&self, skaddr: u64) -> Option<Key> {
@@ -131,6 +140,7 @@ impl Tables {
         }
         let Some(connection) = connections.get_mut(key) else { return };
         connection.small = Some(SmallSocket::armed(kind, skaddr));
+        connection.evidence.was_request |= kind == SmallKind::Request;
         if skaddr != 0 {
             by_skaddr.insert_unique(hash, key, |key| hashes.number(skaddr_of(connections, *key)));
         }

@@ -35,7 +35,7 @@ impl Tracker {
         // A dump of the half-open sockets may have brought it before.
         let id = living.or_else(|| self.half_open(&timer.tuple)).or_else(|| {
             self.end_forgotten(&timer.tuple, at);
-            self.open_server(timer.tuple, at)
+            self.open_server(timer.tuple, at, timer.isns)
         });
         let Some(id) = id else { return };
         self.tables.set_small(id, SmallKind::Request, timer.skaddr);

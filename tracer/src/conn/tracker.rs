@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::connection::Connection;
 use super::deadlines::{Deadlines, Due};
+use super::lone_ends::LoneEnds;
 use super::owner::Owners;
 use super::tables::{Key, Tables};
 use crate::event::{Body, Event, Tuple};
@@ -90,6 +91,8 @@ pub struct Tracker {
     pub(super) changes: Vec<Change>,
     pub(super) pending_syns: FxHashMap<Tuple, PendingSyn>,
     pub(super) pending_syn_order: VecDeque<(Timestamp, Tuple)>,
+    /// Ends that no other end matches by address.
+    pub(super) lone_ends: LoneEnds,
     /// Children born before their tuple was filled (kernels before 6.18), by kernel address.
     pub(super) pending_children: FxHashMap<u64, Timestamp>,
     /// Connections in an orphan's FIN_WAIT2: few, and the only ones that have to be looked at.
@@ -135,6 +138,7 @@ impl Tracker {
             }
         }
         self.expire_pending(now);
+        self.lone_ends.expire(now);
     }
 
     /// Whether anything was found out since the last drain.
@@ -198,7 +202,7 @@ impl Tracker {
     /// Counts an exchange.
     pub fn count_exchange(&mut self, id: Key) {
         if let Some(connection) = self.tables.get_mut(id) {
-            connection.exchanges += 1;
+            connection.exchanges = connection.exchanges.saturating_add(1);
         }
     }
 
@@ -206,9 +210,8 @@ impl Tracker {
     /// connection has the tuple the cookie's is the one: address translation changes what is sent before the egress hook
     /// sees it (NF_INET_POST_ROUTING comes before `ip_finish_output`).
     #[must_use]
-    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple, by_tuple: bool) -> Option<Key> {
-        let found = self.find_socket(cookie.filter(|_| !by_tuple), tuple);
-        found.or_else(|| self.tables.by_cookie(cookie?))
+    pub fn find(&self, cookie: Option<u64>, tuple: &Tuple) -> Option<Key> {
+        self.find_socket(cookie, tuple).or_else(|| self.tables.by_cookie(cookie?))
     }
 
     /// The connection of a socket with this cookie and tuple, likewise. The life before of a socket that was used again
@@ -254,7 +257,9 @@ impl Tracker {
         let older = self.is_start(at);
         if let Some(connection) = self.tables.get_mut(id) {
             connection.older = older;
-            connection.evidence.missed += u32::from(!older);
+            if !older {
+                connection.evidence.miss();
+            }
         }
         Some(id)
     }
@@ -276,7 +281,9 @@ impl Tracker {
         let is_start = self.is_start(at);
         let Some(connection) = self.tables.get_mut(id) else { return };
         let is_before_hooks = is_start && connection.older && connection.entered_at().is_none();
-        connection.evidence.missed += u32::from(!is_before_hooks);
+        if !is_before_hooks {
+            connection.evidence.miss();
+        }
     }
 
     /// Moves a connection to a state and tells it.

@@ -27,7 +27,7 @@ impl Connection {
         if !self.is_closed() {
             return Outcome::Open;
         }
-        if self.evidence.end_unseen {
+        if self.evidence.end_unseen || self.evidence.taken_out {
             return Outcome::Unknown;
         }
         match self.last_before_close() {

@@ -9,10 +9,11 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use rustc_hash::FxHashMap;
 
-use crate::engine::Output;
-use crate::record::{Connection, Exchange, Host, Loss, Record, Source};
-use crate::tcp::{Direction, TcpState};
+use crate::engine::{EngineCounters, Output};
+use crate::record::{ConnId, Connection, Exchange, Host, Loss, LossUnit, Record, Source, peers};
+use crate::tcp::{Direction, Endpoint, TcpState};
 
 /// Upper bounds of the time that an answer is waited for, seconds.
 const WAITS_S: [f64; 13] =
@@ -50,6 +51,11 @@ struct OfHook {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfKind {
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct InState {
     state: &'static str,
 }
@@ -71,6 +77,17 @@ pub struct RunFigures {
     pub clients: u64,
     /// Clients that fell too far behind and were cut off.
     pub clients_cut_off: u64,
+    /// Of the HTTP engine: what it counts beside its losses, which have records.
+    pub http: HttpFigures,
+}
+
+/// See [`crate::http::Counters`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HttpFigures {
+    /// Bytes after CONNECT or 101: no HTTP any more, and no loss.
+    pub tunnel_bytes: u64,
+    /// Holes in HTTP streams that were never filled.
+    pub holes: u64,
 }
 
 /// Counts what is told.
@@ -79,11 +96,16 @@ pub struct Metrics {
     transitions: Family<OfTransition, Counter>,
     ended: Family<OfConnection, Counter>,
     exchanges: Family<OfExchange, Counter>,
+    unasked: Counter,
     waits: Histogram,
     retransmitted: Counter,
     resets: Family<OfReset, Counter>,
     lost: Family<OfHook, Counter>,
+    unseen_bytes: Family<OfKind, Counter>,
+    unseen: Family<OfKind, Counter>,
     in_state: Family<InState, Gauge>,
+    /// Connections whose other end is on this host too: which end they are, and the id of the other one.
+    paired: FxHashMap<ConnId, (Option<Endpoint>, ConnId)>,
 }
 
 impl Metrics {
@@ -99,7 +121,13 @@ impl Metrics {
         let (lost, in_state) = (Family::<OfHook, Counter>::default(), Family::default());
         registry.register("transitions", "State changes told", transitions.clone());
         registry.register("connections_ended", "Connection ends that are over", ended.clone());
-        registry.register("exchanges", "HTTP exchanges told", exchanges.clone());
+        registry.register("exchanges", "HTTP requests with their responses", exchanges.clone());
+        let unasked = Counter::default();
+        registry.register(
+            "responses_without_request",
+            "HTTP responses whose request is not known",
+            unasked.clone(),
+        );
         registry.register_with_unit(
             "exchange_wait",
             "From a request's last byte to its answer's first",
@@ -109,6 +137,19 @@ impl Metrics {
         registry.register("segments_retransmitted", "Repeated segments", retransmitted.clone());
         registry.register("resets", "RST segments", resets.clone());
         registry.register("events_lost", "Kernel events known to be lost", lost.clone());
+        let unseen_bytes = Family::<OfKind, Counter>::default();
+        registry.register_with_unit(
+            "http_unseen",
+            "Bytes of HTTP messages that were not seen or not kept",
+            Unit::Bytes,
+            unseen_bytes.clone(),
+        );
+        let unseen = Family::<OfKind, Counter>::default();
+        registry.register(
+            "http_unseen",
+            "HTTP messages, or places in HTTP streams, that were not understood or not kept",
+            unseen.clone(),
+        );
         registry.register("connections", "Connection ends in each state", in_state.clone());
         let attached = Family::<OfHook, Gauge>::default();
         registry.register(
@@ -122,26 +163,51 @@ impl Metrics {
             // A series that begins when the first loss comes shows no increase.
             drop(lost.get_or_create(&OfHook { hook: hook.clone() }));
         }
-        Metrics {
+        let metrics = Metrics {
             registry,
             transitions,
             ended,
             exchanges,
+            unasked,
             waits,
             retransmitted,
             resets,
             lost,
+            unseen_bytes,
+            unseen,
             in_state,
+            paired: FxHashMap::default(),
+        };
+        for (name, _) in EngineCounters::default().losses() {
+            metrics.count_loss(&Loss { at: host.started_at, hook: name.to_owned(), events: 0 });
         }
+        metrics
     }
 
     /// Counts one look's outputs.
     pub fn take(&mut self, outputs: &[Output]) {
         for output in outputs {
-            if let Output::Record(record) = output {
-                self.count(record);
+            match output {
+                Output::Record(record) => self.count(record),
+                Output::Changed(connection) => self.note_peer(connection),
+                Output::Lasting(_) => {}
             }
         }
+    }
+
+    fn note_peer(&mut self, connection: &Connection) {
+        if let Some(peer) = connection.peer {
+            self.paired.insert(connection.id, (connection.endpoint, peer));
+        }
+    }
+
+    /// Whether the other end of this connection, on this host too, reports the same exchanges and is counted.
+    fn is_counted_at_peer(&self, id: ConnId) -> bool {
+        let Some(&(endpoint, peer)) = self.paired.get(&id) else { return false };
+        let of_peer = self.paired.get(&peer).and_then(|(endpoint, _)| *endpoint);
+        // A peer that has ended is forgotten already; it was the other kind of end.
+        let of_peer = of_peer.or_else(|| endpoint.map(Endpoint::opposite));
+        !peers::stands_for_both((id, endpoint), (peer, of_peer))
     }
 
     fn count(&mut self, record: &Record) {
@@ -167,13 +233,35 @@ impl Metrics {
             }
             Record::Exchange(exchange) => self.count_exchange(exchange),
             Record::Connection(connection) => self.count_end(connection),
-            Record::Loss(Loss { hook, events, .. }) => {
-                _ = self.lost.get_or_create(&OfHook { hook: hook.clone() }).inc_by(*events);
-            }
+            Record::Loss(loss) => self.count_loss(loss),
         }
     }
 
-    fn count_exchange(&mut self, exchange: &Exchange) {
+    fn count_loss(&self, loss: &Loss) {
+        let kind = || {
+            let name = loss.hook.strip_prefix("http_").unwrap_or(&loss.hook);
+            OfKind { kind: name.strip_suffix("_bytes").unwrap_or(name).to_owned() }
+        };
+        _ = match loss.unit() {
+            LossUnit::Events => {
+                self.lost.get_or_create(&OfHook { hook: loss.hook.clone() }).inc_by(loss.events)
+            }
+            LossUnit::Bytes => self.unseen_bytes.get_or_create(&kind()).inc_by(loss.events),
+            LossUnit::Places | LossUnit::Messages => {
+                self.unseen.get_or_create(&kind()).inc_by(loss.events)
+            }
+        };
+    }
+
+    fn count_exchange(&self, exchange: &Exchange) {
+        if self.is_counted_at_peer(exchange.conn) {
+            return;
+        }
+        // Every exchange has one request: a response without one is counted apart.
+        if exchange.request.is_none() {
+            self.unasked.inc();
+            return;
+        }
         let status = match exchange.status {
             Some(100..=199) => "1xx",
             Some(200..=299) => "2xx",
@@ -191,6 +279,7 @@ impl Metrics {
     }
 
     fn count_end(&mut self, connection: &Connection) {
+        self.paired.remove(&connection.id);
         let endpoint = connection.endpoint.map_or(UNKNOWN, |endpoint| endpoint.name());
         let outcome = connection.outcome.name().unwrap_or(UNKNOWN);
         self.ended.get_or_create(&OfConnection { endpoint, outcome }).inc();
@@ -224,6 +313,17 @@ impl Metrics {
             Unit::Bytes,
             gauge(figures.history_bytes),
         );
+        now.register_with_unit(
+            "http_tunnel",
+            "Bytes after CONNECT or 101, which are no HTTP",
+            Unit::Bytes,
+            ConstCounter::new(figures.http.tunnel_bytes),
+        );
+        now.register(
+            "http_holes",
+            "Holes in HTTP streams that were never filled",
+            ConstCounter::new(figures.http.holes),
+        );
         now.register("clients", "Clients that watch", gauge(figures.clients));
         now.register(
             "clients_cut_off",
@@ -241,8 +341,11 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::export::fixture::EXAMPLES;
+    use crate::time::Timestamp;
 
     fn told() -> (Host, Vec<Output>) {
         let records = EXAMPLES.lines().map(|line| Record::from_json(line).unwrap());
@@ -267,6 +370,7 @@ mod tests {
             history_bytes: 77,
             clients: 2,
             clients_cut_off: 1,
+            http: HttpFigures { tunnel_bytes: 3, holes: 2 },
         };
         let text = metrics.text(&figures);
         assert!(text.ends_with("# EOF\n"));
@@ -274,6 +378,108 @@ mod tests {
         let mut series: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         series.sort_unstable();
         insta::assert_snapshot!(series.join("\n"));
+    }
+
+    fn series(metrics: &mut Metrics, name: &str) -> Vec<String> {
+        let text = metrics.text(&RunFigures::default());
+        let mut found: Vec<String> =
+            text.lines().filter(|line| line.starts_with(name)).map(str::to_owned).collect();
+        found.sort_unstable();
+        found
+    }
+
+    /// An exchange at both ends of a connection on this host.
+    fn at_both_ends(endpoints: [Option<Endpoint>; 2]) -> Vec<Output> {
+        let (_, outputs) = told();
+        let found = outputs.iter().find_map(|output| match output {
+            Output::Record(Record::Exchange(exchange)) => Some(exchange),
+            _ => None,
+        });
+        let connection = outputs.iter().find_map(|output| match output {
+            Output::Record(Record::Connection(connection)) => Some(connection),
+            _ => None,
+        });
+        let (exchange, connection) = (found.unwrap(), connection.unwrap());
+        let end = |id, peer, endpoint| Connection {
+            id: ConnId(id),
+            peer: Some(ConnId(peer)),
+            endpoint,
+            ..(**connection).clone()
+        };
+        let ends = [end(1, 2, endpoints[0]), end(2, 1, endpoints[1])].map(Arc::new);
+        let of = |id| Exchange { conn: ConnId(id), ..(**exchange).clone() };
+        let changed = ends.iter().cloned().map(Output::Changed);
+        let over = |i: usize| Output::Record(Record::Connection(Arc::clone(&ends[i])));
+        let exchange = |id| Output::Record(Record::Exchange(of(id).into()));
+        changed.chain([exchange(1), over(0), exchange(2), over(1)]).collect()
+    }
+
+    #[test]
+    fn an_exchange_that_both_its_ends_report_counts_once() {
+        let (client, server) = (Some(Endpoint::Client), Some(Endpoint::Server));
+        for endpoints in [[client, server], [server, client], [None, None]] {
+            let mut metrics = Metrics::new(&told().0);
+            metrics.take(&at_both_ends(endpoints));
+            let counted = [
+                series(&mut metrics, "tracer_exchanges_total"),
+                series(&mut metrics, "tracer_exchange_wait_seconds_count"),
+            ];
+            let wanted = [
+                "tracer_exchanges_total{status=\"2xx\",complete=\"true\"} 1",
+                "tracer_exchange_wait_seconds_count 1",
+            ];
+            assert_eq!(counted.concat(), wanted, "{endpoints:?}");
+            assert!(metrics.paired.is_empty(), "what has ended is forgotten");
+        }
+    }
+
+    #[test]
+    fn a_half_is_no_exchange_and_has_no_wait() {
+        let mut outputs = at_both_ends([Some(Endpoint::Client), Some(Endpoint::Server)]);
+        let halves = outputs.iter().find_map(|output| match output {
+            Output::Record(Record::Exchange(exchange)) => {
+                let (mut asked, mut answered) = ((**exchange).clone(), (**exchange).clone());
+                (asked.conn, answered.conn) = (ConnId(7), ConnId(7));
+                (asked.response, asked.status, asked.timing.wait_us) = (None, None, None);
+                (answered.request, answered.timing.wait_us) = (None, None);
+                Some([asked, answered])
+            }
+            _ => None,
+        });
+        outputs.extend(halves.unwrap().map(|half| Output::Record(Record::Exchange(half.into()))));
+        let mut metrics = Metrics::new(&told().0);
+        metrics.take(&outputs);
+        let exchanges = series(&mut metrics, "tracer_exchanges_total");
+        assert!(exchanges.contains(
+            &"tracer_exchanges_total{status=\"unknown\",complete=\"true\"} 1".to_owned()
+        ));
+        assert_eq!(exchanges.len(), 2);
+        let unasked = series(&mut metrics, "tracer_responses_without_request_total");
+        assert_eq!(unasked, ["tracer_responses_without_request_total 1"]);
+        let waits = series(&mut metrics, "tracer_exchange_wait_seconds_count");
+        assert_eq!(waits, ["tracer_exchange_wait_seconds_count 1"]);
+    }
+
+    #[test]
+    fn what_http_lost_is_counted_in_its_own_units() {
+        let mut metrics = Metrics::new(&told().0);
+        let loss = |(hook, events): (&str, u64)| {
+            let loss = Loss { at: Timestamp(1), hook: hook.to_owned(), events };
+            Output::Record(Record::Loss(loss))
+        };
+        let losses = [("http_missing_bytes", 700), ("http_framing", 2), ("unattributed", 5)];
+        metrics.take(&losses.map(loss));
+        let counted = series(&mut metrics, "tracer_http_unseen");
+        for expected in [
+            "tracer_http_unseen_bytes_total{kind=\"missing\"} 700",
+            "tracer_http_unseen_bytes_total{kind=\"head\"} 0",
+            "tracer_http_unseen_total{kind=\"framing\"} 2",
+            "tracer_http_unseen_total{kind=\"malformed\"} 0",
+        ] {
+            assert!(counted.iter().any(|line| line == expected), "{expected}: {counted:?}");
+        }
+        let lost = series(&mut metrics, "tracer_events_lost_total{hook=\"unattributed\"");
+        assert_eq!(lost, ["tracer_events_lost_total{hook=\"unattributed\"} 5"]);
     }
 
     #[test]

@@ -12,6 +12,6 @@ pub mod protocol;
 mod server;
 
 pub use audience::{Audience, Look};
-pub use metrics::{Metrics, RunFigures};
+pub use metrics::{HttpFigures, Metrics, RunFigures};
 pub use metrics_http::serve_metrics;
 pub use server::{Ask, History, Live, Server};

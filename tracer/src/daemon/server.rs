@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use nix::sys::stat::{Mode, umask};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use tokio::sync::oneshot;
 
 use super::Look;
@@ -274,11 +274,65 @@ struct Watcher {
     writer: Writer<Stream>,
     selected: Selected,
     looks: Receiver<Arc<Look>>,
-    /// Connections that have changed since the last block, as they are now. One that is new is told at once.
-    changed: FxHashMap<ConnId, Arc<Connection>>,
-    /// Those that were told of.
-    told: rustc_hash::FxHashSet<ConnId>,
+    notes: Notes,
     now: Timestamp,
+}
+
+/// Which connections the client knows, and which of them have changed since.
+#[derive(Default)]
+struct Notes {
+    /// Connections that have changed since their last note, as they are now.
+    changed: FxHashMap<ConnId, Arc<Connection>>,
+    /// Connections that a note has described.
+    noted: FxHashSet<ConnId>,
+}
+
+impl Notes {
+    /// A connection is new or has changed. A new one is written at once; changes wait for a record or the block's end.
+    fn change<S: recording::Sink>(
+        &mut self,
+        connection: &Arc<Connection>,
+        writer: &mut Writer<S>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        if self.noted.insert(connection.id) {
+            return writer.note(connection, now);
+        }
+        self.changed.insert(connection.id, Arc::clone(connection));
+        Ok(())
+    }
+
+    /// A record of a connection follows, which is `known` so far: what was known when the record was made stands before
+    /// it, also where the connection itself did not pass the client's filter.
+    fn bring_up_to_date<S: recording::Sink>(
+        &mut self,
+        id: ConnId,
+        known: Option<&Connection>,
+        writer: &mut Writer<S>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        let has_changed = self.changed.remove(&id);
+        let is_new = known.is_some() && self.noted.insert(id);
+        match has_changed.as_deref().or(known.filter(|_| is_new)) {
+            Some(connection) => writer.note(connection, now),
+            None => Ok(()),
+        }
+    }
+
+    /// A connection is over: its record says all.
+    fn forget(&mut self, id: ConnId) {
+        self.changed.remove(&id);
+        self.noted.remove(&id);
+    }
+
+    /// What has changed and had no record.
+    fn rest<S: recording::Sink>(
+        &mut self,
+        writer: &mut Writer<S>,
+        now: Timestamp,
+    ) -> Result<(), WriteError> {
+        self.changed.drain().try_for_each(|(_, connection)| writer.note(&connection, now))
+    }
 }
 
 impl Watcher {
@@ -289,8 +343,7 @@ impl Watcher {
             writer,
             selected: Selected::new(filter),
             looks: live.looks,
-            changed: FxHashMap::default(),
-            told: rustc_hash::FxHashSet::default(),
+            notes: Notes::default(),
             now: live.at,
         };
         watcher.selected.know(&live.connections);
@@ -309,7 +362,7 @@ impl Watcher {
                 Ok(look) => {
                     self.take(&look)?;
                     if look.is_last {
-                        self.note_changed()?;
+                        self.notes.rest(&mut self.writer, self.now)?;
                         return self.writer.finish().map(drop);
                     }
                 }
@@ -318,7 +371,7 @@ impl Watcher {
                 Err(RecvTimeoutError::Disconnected) => return Ok(()),
             }
             if Instant::now() >= next_block {
-                self.note_changed()?;
+                self.notes.rest(&mut self.writer, self.now)?;
                 self.writer.flush()?;
                 next_block = Instant::now() + BLOCK_EVERY;
             }
@@ -334,16 +387,7 @@ impl Watcher {
                     self.selected.know(std::slice::from_ref(connection));
                     self.changed(connection)?;
                 }
-                Output::Record(record) => {
-                    if let Record::Connection(ended) = record {
-                        self.changed.remove(&ended.id);
-                        self.told.remove(&ended.id);
-                    }
-                    let (writer, now) = (&mut self.writer, self.now);
-                    self.selected.each(std::slice::from_ref(output), |record, _| {
-                        writer.write(record, now)
-                    })?;
-                }
+                Output::Record(record) => self.record(output, record)?,
                 Output::Lasting(_) => {}
             }
         }
@@ -353,22 +397,24 @@ impl Watcher {
         Ok(())
     }
 
+    fn record(&mut self, output: &Output, record: &Record) -> Result<(), WriteError> {
+        if let Record::Connection(ended) = record {
+            self.notes.forget(ended.id);
+        }
+        let Watcher { writer, selected, notes, now, .. } = self;
+        selected.each(std::slice::from_ref(output), |record, connection| {
+            if let Some(id) = record.conn().filter(|_| !matches!(record, Record::Connection(_))) {
+                notes.bring_up_to_date(id, connection, writer, *now)?;
+            }
+            writer.write(record, *now)
+        })
+    }
+
     fn changed(&mut self, connection: &Arc<Connection>) -> Result<(), WriteError> {
         if !self.selected.passes_open(connection) {
             return Ok(());
         }
-        if self.told.insert(connection.id) {
-            return self.writer.note(connection, self.now);
-        }
-        self.changed.insert(connection.id, Arc::clone(connection));
-        Ok(())
-    }
-
-    fn note_changed(&mut self) -> Result<(), WriteError> {
-        for (_, connection) in self.changed.drain() {
-            self.writer.note(&connection, self.now)?;
-        }
-        Ok(())
+        self.notes.change(connection, &mut self.writer, self.now)
     }
 }
 

@@ -76,6 +76,52 @@ fn a_marker_that_stands_for_nothing_is_refused() {
     assert_eq!(error.to_string(), "has_endpoints is 2, which stands for nothing");
 }
 
+fn exec_of(names: &[u8], is_pathless: u16) -> Option<String> {
+    let head = wire::Exec {
+        header: header(Kind::Exec, Hook::Exec),
+        pid: 7,
+        names_bytes: names.len() as u16,
+        is_pathless,
+    };
+    let bytes = [head.as_bytes(), names, b"room left over"].concat();
+    match decode(&bytes, ANCHOR).unwrap().body {
+        Body::Exec(exec) => exec.path(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_names_of_an_exec_are_joined_from_the_root() {
+    assert_eq!(exec_of(b"nginx\0sbin\0usr\0", 0).as_deref(), Some("/usr/sbin/nginx"));
+    assert_eq!(exec_of(b"init\0", 0).as_deref(), Some("/init"));
+    assert_eq!(exec_of(b"b\xff\0", 0).as_deref(), Some("/b\u{fffd}"));
+}
+
+#[test]
+fn an_exec_whose_names_were_not_read_has_no_path() {
+    assert_eq!(exec_of(b"", 0), None);
+    assert_eq!(exec_of(b"", 1), None);
+}
+
+#[test]
+fn a_file_in_no_directory_has_the_kernels_name_for_it() {
+    assert_eq!(exec_of(b"memfd:tool\0", 1).as_deref(), Some("/memfd:tool (deleted)"));
+    // A part of a tree that was left: not a name from the root.
+    assert_eq!(exec_of(b"tool\0bin\0", 1), None);
+}
+
+#[test]
+fn names_that_end_before_they_should_are_short() {
+    let head = wire::Exec {
+        header: header(Kind::Exec, Hook::Exec),
+        pid: 7,
+        names_bytes: 9,
+        is_pathless: 0,
+    };
+    let error = decode(&[head.as_bytes(), b"nginx"].concat(), ANCHOR).unwrap_err();
+    assert!(matches!(error, DecodeError::Short { what: "exec", .. }), "{error}");
+}
+
 proptest! {
     #[test]
     fn any_bytes_decode_or_say_why_not(bytes in proptest::collection::vec(any::<u8>(), 0..400), kind in 0u8..10) {

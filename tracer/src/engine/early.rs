@@ -56,7 +56,7 @@ impl EarlyPayloads {
         if !payload.by_tuple || payload.direction != Direction::Received {
             return false;
         }
-        let held = self.0.get_or_insert_mut(payload.tuple, Vec::new);
+        let held = self.0.get_or_insert_mut(payload.tuple.on_any_interface(), Vec::new);
         // A slice from its packet's begin begins anew: the SYN was sent again.
         if payload.offset_bytes == 0 {
             held.clear();
@@ -79,7 +79,7 @@ impl EarlyPayloads {
         if self.0.is_empty() {
             return Vec::new();
         }
-        let mut held = self.0.pop(tuple).unwrap_or_default();
+        let mut held = self.0.pop(&tuple.on_any_interface()).unwrap_or_default();
         held.retain(|early| at.since_ns(early.at) <= WAIT_NS);
         held
     }
@@ -92,7 +92,7 @@ mod tests {
 
     fn tuple(port: u16) -> Tuple {
         let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
-        Tuple { netns: 1, local: address(80), remote: address(port) }
+        Tuple::new(1, address(80), address(port))
     }
 
     fn hold(early: &mut EarlyPayloads, port: u16, at_ns: u64, offset_bytes: u32) -> bool {

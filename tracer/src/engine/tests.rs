@@ -14,7 +14,7 @@ fn said(tell_changed: TellChanged) -> Vec<String> {
 /// A client's connection up to ESTABLISHED, at the times 1 and 2.
 fn open_client(engine: &mut Engine) {
     let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
-    let tuple = Tuple { netns: 1, local: address(40_000), remote: address(80) };
+    let tuple = Tuple::new(1, address(40_000), address(80));
     let steps = [(TcpState::Close, TcpState::SynSent), (TcpState::SynSent, TcpState::Established)];
     for ((from, to), at) in steps.into_iter().zip(1..) {
         let state = State {
@@ -27,6 +27,9 @@ fn open_client(engine: &mut Engine) {
             fin_received: false,
             orphan: false,
             unwatched: false,
+            repair: false,
+            in_sockmap: false,
+            isns: None,
             counters: Counters::default(),
         };
         let body = Body::State(state);
@@ -122,13 +125,58 @@ fn a_connection_that_is_there_for_a_second_is_told_as_lasting_once() {
 }
 
 #[test]
+fn a_lasting_connection_is_told_again_when_it_gains_an_owner() {
+    let options = EngineOptions { tell_lasting: true, ..EngineOptions::default() };
+    let mut engine = Engine::new(options);
+    open_client(&mut engine);
+    let conn = engine.tracker.keys()[0];
+    engine.set_facts(conn, Arc::default());
+    assert_eq!(outputs_of(&mut engine), ["to SynSent", "to Established"], "not lasting yet");
+    engine.expire(Timestamp(LASTING_NS + 1));
+    engine.set_facts(conn, Arc::default());
+    assert_eq!(outputs_of(&mut engine), ["lasts with 2 states", "lasts with 2 states"]);
+}
+
+#[test]
+fn an_exchange_comes_behind_what_is_known_of_its_connection() {
+    let mut engine =
+        Engine::new(EngineOptions { tell_changed: TellChanged::Together, ..Default::default() });
+    open_client(&mut engine);
+    let request = b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
+    let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    // Without the SYNs the first exchange is certain once the second has begun.
+    let messages: [(Direction, &[u8], u32); 4] = [
+        (Direction::Sent, request, 8),
+        (Direction::Received, response, 8),
+        (Direction::Sent, request, 8 + request.len() as u32),
+        (Direction::Received, response, 8 + response.len() as u32),
+    ];
+    for ((direction, captured, seq), at) in messages.into_iter().zip(3..) {
+        let packet_bytes = u32::try_from(captured.len()).unwrap();
+        let (tuple, offset_bytes, by_tuple) = (Tuple::UNKNOWN, 0, false);
+        let payload =
+            Payload { tuple, direction, seq, packet_bytes, offset_bytes, captured, by_tuple };
+        let (at, body) = (Timestamp(at), Body::Payload(payload));
+        engine.apply(&Event { at, cookie: Some(3), socket_lost: 0, hook: Hook::Payload, body });
+    }
+    let mut outputs = Vec::new();
+    engine.drain_into(&mut outputs);
+    let exchange = outputs
+        .iter()
+        .position(|output| matches!(output, Output::Record(Record::Exchange(_))))
+        .unwrap();
+    let Output::Changed(connection) = &outputs[exchange - 1] else { panic!("{outputs:?}") };
+    assert_eq!((connection.local.port, connection.pid), (40_000, Some(7)));
+}
+
+#[test]
 fn one_that_is_older_than_the_tracer_is_told_as_lasting_at_once() {
     let options = EngineOptions { tell_lasting: true, ..EngineOptions::default() };
     let mut engine = Engine::new(options);
     let address = |port| SocketAddress { ip: [10, 0, 0, 1].into(), port };
     let older = SnapshotSocket {
         cookie: 3,
-        tuple: Tuple { netns: 1, local: address(40_000), remote: address(80) },
+        tuple: Tuple::new(1, address(40_000), address(80)),
         state: conn::SnapshotState::Full(TcpState::Established),
         counters: None,
         owner: None,

@@ -1,7 +1,8 @@
 //! What is known of a process beyond the event that named it: binary, cgroup, container.
 //!
-//! Events come when a short-lived process (curl) may be gone, so its path is remembered from its exec event;
-//! where /proc/PID/exe can still be read it wins, for it is absolute. All of it is asked again after a second:
+//! Events come when a short-lived process (curl) may be gone, so its path is remembered from its
+//! exec event, which carries what /proc/PID/exe had then. Where that file can still be read it
+//! wins: a process may set it (PR_SET_MM_EXE_FILE). All of it is asked again after a second:
 //! process ids are reused, and an exec event may have been lost.
 
 use std::fs;
@@ -21,6 +22,8 @@ pub use cgroups::{CgroupPaths, MAX_CGROUPS, ProcCgroup, container_id};
 
 /// Bound on processes remembered; those not asked for the longest are forgotten first.
 pub const MAX_PROCESSES: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
+/// What the names of files begin with that memfd_create(2) made (mm/memfd.c).
+const MEMFD_PREFIX: &str = "/memfd:";
 /// How long facts are believed without another look. No host gives out all its process ids in a second.
 const BELIEVED_NS: u64 = 1_000_000_000;
 
@@ -35,7 +38,7 @@ pub struct ProcessTable {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// The path that its last exec was given.
+    /// The binary of its last exec, by that event.
     exec_path: Option<Arc<str>>,
     known: Option<Known>,
 }
@@ -77,15 +80,17 @@ impl ProcessTable {
         self.forgotten + self.cgroups.left_out()
     }
 
-    /// The process executed `path`, as the kernel was given it.
-    pub fn observe_exec(&mut self, pid: u32, path: &str) {
-        let exec_path = (!path.is_empty()).then(|| Arc::from(path));
-        self.keep(pid, Entry { exec_path, known: None });
+    /// The process executed the binary at `path`; `None` where the event could not carry it.
+    pub fn observe_exec(&mut self, pid: u32, path: Option<&str>) {
+        self.keep(pid, Entry { exec_path: path.map(Arc::from), known: None });
     }
 
     /// `parent_pid` made the process `pid`: until that executes something, its binary is its parent's.
     pub fn observe_fork(&mut self, pid: u32, parent_pid: u32, now: Timestamp) {
-        let exec_path = self.facts(parent_pid, 0, now).exe.clone();
+        // The parent may have executed something else since: its events come in order, /proc is of
+        // now.
+        let executed = self.entries.get(&parent_pid).and_then(|parent| parent.exec_path.clone());
+        let exec_path = executed.or_else(|| self.facts(parent_pid, 0, now).exe.clone());
         self.keep(pid, Entry { exec_path, known: None });
     }
 
@@ -159,9 +164,13 @@ fn read_proc(directory: &Path) -> OfProc {
     OfProc { exe: exe.as_deref().map(binary_path), cgroup: ProcCgroup::parse(&cgroup) }
 }
 
-/// The kernel marks the link of a binary that was replaced (an upgraded daemon); the path is still its name.
+/// The kernel marks the link of a binary that was replaced (an upgraded daemon); the path is still
+/// its name. A file that never was in a directory has the mark as part of its name.
 fn binary_path(link: &Path) -> String {
     let link = link.to_string_lossy();
+    if link.starts_with(MEMFD_PREFIX) {
+        return link.into_owned();
+    }
     link.strip_suffix(" (deleted)").unwrap_or(&link).to_owned()
 }
 

@@ -21,7 +21,7 @@ use crate::ports::PortSet;
 use crate::record::{Family, SocketAddress};
 use crate::tcp::TcpState;
 
-mod message;
+pub mod message;
 
 /// Bound on sockets in one snapshot; what is beyond it is counted in [`Snapshot::left_out`].
 pub const MAX_SOCKETS: usize = 1_000_000;
@@ -47,6 +47,8 @@ pub struct SocketSnapshot {
     pub cookie: u64,
     /// Inode number of its network namespace.
     pub netns: u32,
+    /// Index of the network interface that it is bound to, 0: none.
+    pub interface: u32,
     /// Kind of socket.
     pub kind: SocketKind,
     /// Its state; of a timewait socket the substate.

@@ -11,7 +11,7 @@ use crate::record::Record;
 use crate::sanitize;
 
 /// The fields of all kinds of records, in the order of docs/schema; a dot leads into an object.
-const COLUMNS: [&str; 81] = [
+const COLUMNS: [&str; 82] = [
     "type",
     "conn",
     "id",
@@ -81,6 +81,7 @@ const COLUMNS: [&str; 81] = [
     "lost_events",
     "isn_sent",
     "isn_received",
+    "bypasses_tcp",
     "proxied_for.ip",
     "proxied_for.port",
     "hook",

@@ -4,13 +4,15 @@
 //! An exchange of two ends of this host is told once, from the client's side. Bodies are not recorded, so no entry has a
 //! `content.text`. What the format has no place for is in fields that begin with `_`, which it reserves for that.
 
+mod url;
+
 use std::io::Write;
 
 use serde::Serialize;
 
 use super::known::End;
 use super::{ExportError, Known, Records};
-use crate::record::{Exchange, Headers, Host, Record, Text, json};
+use crate::record::{Exchange, Headers, Host, Record, Text, WireHead, json};
 use crate::time::Timestamp;
 
 /// The format's sign for a size or time that is not known or does not apply.
@@ -29,7 +31,7 @@ pub fn write(records: Records<'_>, known: &Known, out: &mut dyn Write) -> Result
     let mut end = Ok(());
     for record in records {
         match record {
-            Ok(Record::Exchange(exchange)) if !known.is_told_by_client(exchange.conn) => {
+            Ok(Record::Exchange(exchange)) if !known.is_told_by_peer(exchange.conn) => {
                 let end = known.end(exchange.conn);
                 let Some(entry) = Entry::of(&exchange, end.as_ref()) else {
                     summary.without_time += 1;
@@ -42,7 +44,7 @@ pub fn write(records: Records<'_>, known: &Known, out: &mut dyn Write) -> Result
             }
             Ok(Record::Host(host)) => summary.host = Some(host.as_ref().into()),
             Ok(Record::Loss(loss)) => {
-                summary.lost_events = summary.lost_events.saturating_add(loss.events);
+                summary.lost_events = summary.lost_events.saturating_add(loss.lost_events());
             }
             Ok(_) => {}
             Err(error) => {
@@ -211,8 +213,11 @@ impl Timings {
     fn of(exchange: &Exchange) -> Timings {
         let ms = |us: Option<u64>| us.map_or(UNKNOWN as f64, |us| us as f64 / 1000.0);
         let timing = &exchange.timing;
-        // The format counts TLS into `connect` and tells it once more by itself.
-        let connect = timing.connect_us.map(|us| us.saturating_add(timing.tls_us.unwrap_or(0)));
+        // The format counts TLS into `connect`, and has it once more by itself.
+        let connect = match (timing.connect_us, timing.tls_us) {
+            (None, None) => None,
+            (connect, tls) => Some(connect.unwrap_or(0).saturating_add(tls.unwrap_or(0))),
+        };
         Timings {
             blocked: UNKNOWN as f64,
             dns: UNKNOWN as f64,
@@ -280,15 +285,18 @@ impl<'a> Request<'a> {
     fn of(exchange: &'a Exchange, end: Option<&End>) -> Request<'a> {
         let headers = exchange.request.as_ref().map(|request| &request.headers);
         let body = exchange.request.as_ref().and_then(|request| request.body_bytes);
-        let target = exchange.target.as_deref().unwrap_or_default();
+        let url = url::of(exchange, end);
+        let parameters = url::query(&url).map(|(name, value)| OwnedPair { name, value });
         Request {
             method: exchange.method.as_deref().unwrap_or_default(),
-            url: url(exchange, end),
             http_version: exchange.protocol.as_deref().unwrap_or_default(),
             cookies: [],
             headers: headers.map(pairs).unwrap_or_default(),
-            query_string: query(target),
-            headers_size: UNKNOWN,
+            query_string: parameters.collect(),
+            url,
+            headers_size: head_bytes(
+                exchange.request.as_ref().and_then(|half| half.wire_head.as_ref()),
+            ),
             body_size: size(body),
         }
     }
@@ -308,7 +316,7 @@ impl<'a> Response<'a> {
             headers: headers.map(pairs).unwrap_or_default(),
             content: Content { size: body, mime_type: media_type.unwrap_or("x-unknown") },
             redirect_url: headers.and_then(|headers| headers.get("location")).unwrap_or_default(),
-            headers_size: UNKNOWN,
+            headers_size: head_bytes(response.and_then(|half| half.wire_head.as_ref())),
             body_size: body,
         }
     }
@@ -318,30 +326,13 @@ fn pairs(headers: &Headers) -> Vec<Pair<'_>> {
     headers.iter().map(|(name, value)| Pair { name, value }).collect()
 }
 
+/// From the first byte of a message to the blank line, that included.
+fn head_bytes(head: Option<&WireHead>) -> i64 {
+    size(head.map(|head| head.bytes().len() as u64))
+}
+
 fn size(bytes: Option<u64>) -> i64 {
     bytes.and_then(|bytes| i64::try_from(bytes).ok()).unwrap_or(UNKNOWN)
-}
-
-/// The effective request URI (RFC 9112 section 3.3); the server's address stands in for a name that was not seen.
-fn url(exchange: &Exchange, end: Option<&End>) -> String {
-    let target = exchange.target.as_deref().unwrap_or_default();
-    if target.contains("://") {
-        return target.to_owned();
-    }
-    let scheme = exchange.scheme.as_deref().unwrap_or("http");
-    let authority = exchange.authority.as_deref().map(str::to_owned);
-    let authority = authority
-        .or_else(|| end.and_then(End::server).map(|server| server.to_string()))
-        .unwrap_or_else(|| "unknown.invalid".to_owned());
-    // CONNECT and `OPTIONS *` have no path.
-    let path = if target.starts_with('/') { target } else { "/" };
-    format!("{scheme}://{authority}{path}")
-}
-
-fn query(target: &str) -> Vec<OwnedPair> {
-    let Some((_, query)) = target.split_once('?') else { return Vec::new() };
-    let pairs = form_urlencoded::parse(query.as_bytes());
-    pairs.map(|(name, value)| OwnedPair { name: name.into(), value: value.into() }).collect()
 }
 
 #[cfg(test)]
@@ -388,6 +379,14 @@ mod tests {
 
     #[test]
     fn what_two_ends_of_this_host_tell_is_one_entry() {
+        use crate::tcp::Endpoint::{Client, Server};
+        for endpoints in [[Some(Client), Some(Server)], [None, None]] {
+            assert_eq!(connections_of_two_ends(endpoints), ["c1"], "{endpoints:?}");
+        }
+    }
+
+    /// Which connections have entries, where both ends of one have the same exchanges.
+    fn connections_of_two_ends(endpoints: [Option<crate::tcp::Endpoint>; 2]) -> Vec<String> {
         let mut records = examples();
         let clients: Vec<Record> = records.iter().flatten().cloned().collect();
         for record in clients {
@@ -399,7 +398,7 @@ mod tests {
                 Record::Connection(client) if client.id == ConnId(1) => {
                     let server = crate::record::Connection {
                         id: ConnId(2),
-                        endpoint: Some(crate::tcp::Endpoint::Server),
+                        endpoint: endpoints[1],
                         local: client.remote,
                         remote: client.local,
                         peer: Some(ConnId(1)),
@@ -410,11 +409,17 @@ mod tests {
                 _ => {}
             }
         }
+        for record in records.iter_mut().flatten() {
+            if let Record::Connection(client) = record
+                && client.id == ConnId(1)
+            {
+                let client = std::sync::Arc::make_mut(client);
+                (client.endpoint, client.peer) = (endpoints[0], Some(ConnId(2)));
+            }
+        }
         let archive = archive(records);
         let entries = archive["log"]["entries"].as_array().unwrap();
-        let connections: Vec<&str> =
-            entries.iter().map(|entry| entry["connection"].as_str().unwrap()).collect();
-        assert_eq!(connections, ["c1"]);
+        entries.iter().map(|entry| entry["connection"].as_str().unwrap().to_owned()).collect()
     }
 
     #[test]
@@ -428,22 +433,36 @@ mod tests {
         let archive: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(archive["log"]["entries"].as_array().unwrap().len(), 1);
     }
-
     #[test]
-    fn targets_of_every_form_make_a_url() {
+    fn timings_are_at_least_minus_one_and_add_up_to_the_time() {
         let Ok(Record::Exchange(exchange)) = examples().remove(7) else { panic!("no exchange") };
-        let url_of = |target: &str, authority: Option<&str>| {
-            let exchange = Exchange {
-                target: Some(target.into()),
-                authority: authority.map(Into::into),
-                ..(*exchange).clone()
+        let some = [None, Some(0), Some(1_234)];
+        let mut all = Vec::new();
+        for connect_us in some {
+            for tls_us in some {
+                for send_us in some {
+                    all.push((connect_us, tls_us, send_us));
+                }
+            }
+        }
+        for (connect_us, tls_us, send_us) in all {
+            let timing = crate::record::Timing {
+                connect_us,
+                tls_us,
+                send_us,
+                wait_us: send_us,
+                receive_us: None,
             };
-            url(&exchange, None)
-        };
-        assert_eq!(url_of("/x", Some("a:1")), "http://a:1/x");
-        assert_eq!(url_of("http://b/x", Some("a:1")), "http://b/x");
-        assert_eq!(url_of("*", Some("a:1")), "http://a:1/");
-        assert_eq!(url_of("c:443", Some("c:443")), "http://c:443/");
-        assert_eq!(url_of("/x", None), "http://unknown.invalid/x");
+            let exchange = Exchange { timing, ..(*exchange).clone() };
+            let entry = serde_json::to_value(Entry::of(&exchange, None).unwrap()).unwrap();
+            let timings = &entry["timings"];
+            let ms = |name: &str| timings[name].as_f64().unwrap();
+            let names = ["blocked", "dns", "connect", "ssl", "send", "wait", "receive"];
+            assert!(names.iter().all(|name| ms(name) >= 0.0 || ms(name) == -1.0), "{timings}");
+            assert!(ms("ssl") <= ms("connect"), "{timings}");
+            let parts = names.iter().filter(|name| **name != "ssl").map(|name| ms(name).max(0.0));
+            let time = entry["time"].as_f64().unwrap();
+            assert!((time - parts.sum::<f64>()).abs() < 1e-9, "{timings}");
+        }
     }
 }

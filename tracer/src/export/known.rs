@@ -3,7 +3,7 @@
 use super::counts::Counts;
 use super::packed::PackedEnds;
 use crate::by_conn::{self, ByConn};
-use crate::record::{ConnId, Connection, Record, SocketAddress, Text};
+use crate::record::{ConnId, Connection, Record, SocketAddress, Text, peers};
 use crate::tcp::Endpoint;
 use crate::time::Timestamp;
 
@@ -69,6 +69,12 @@ impl Known {
         self.left_out += u64::from(!is_kept);
     }
 
+    /// Takes note of a connection that went on, as it was then. Its record, if there is one, comes later and holds.
+    pub fn learn_note(&mut self, connection: &Connection) {
+        let is_kept = self.keep(connection.id, &End::from(connection));
+        self.left_out += u64::from(!is_kept);
+    }
+
     /// False where there is no room. The latest word on a connection holds.
     fn keep(&mut self, id: ConnId, end: &End) -> bool {
         match self.places.get(id) {
@@ -81,7 +87,7 @@ impl Known {
         }
     }
 
-    /// What is known of a connection; nothing of one that was still open when a recording was cut short.
+    /// What is known of a connection: of one that was still open when a recording was cut short, what its last note says.
     #[must_use]
     pub fn end(&self, id: ConnId) -> Option<End> {
         self.ends.get(self.places.get(id)?)
@@ -92,13 +98,13 @@ impl Known {
         self.ends.iter()
     }
 
-    /// Whether the other end of this connection tells the same exchanges from its side, and is the client.
+    /// Whether the other end of this connection is in the recording, and its exchanges stand for
+    /// those of both.
     #[must_use]
-    pub fn is_told_by_client(&self, id: ConnId) -> bool {
+    pub fn is_told_by_peer(&self, id: ConnId) -> bool {
         let Some(end) = self.end(id) else { return false };
-        let peer = end.peer.and_then(|peer| self.end(peer));
-        end.endpoint == Some(Endpoint::Server)
-            && peer.is_some_and(|peer| peer.endpoint == Some(Endpoint::Client))
+        let peer = end.peer.and_then(|peer| Some((peer, self.end(peer)?.endpoint)));
+        peer.is_some_and(|peer| !peers::stands_for_both((id, end.endpoint), peer))
     }
 
     /// Connections beyond the bound: what is told of them is exported as if nothing were known of them.

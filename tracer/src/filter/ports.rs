@@ -35,11 +35,11 @@ fn needed(node: &Node, terms: &[Term]) -> Option<PortSet> {
     }
 }
 
-/// The ports that a term names. None is 0: that stands for a port that is not known, which no term fits.
+/// The ports that a term names.
 fn named(term: &Term) -> Option<RangeInclusive<u16>> {
     let Test::Number(range) = &term.test else { return None };
     matches!(term.key, Key::Port | Key::Lport | Key::Rport).then_some(())?;
-    Some(u16::try_from(*range.start()).ok()?.max(1)..=u16::try_from(*range.end()).ok()?)
+    Some(u16::try_from(*range.start()).ok()?..=u16::try_from(*range.end()).ok()?)
 }
 
 #[cfg(test)]
@@ -66,9 +66,10 @@ mod tests {
     }
 
     #[test]
-    fn the_port_that_is_not_known_is_never_named() {
-        assert_eq!(ports("lport:-1023"), PortSet::of(1..=1023));
-        assert!(ports("port:0").is_empty());
+    fn port_0_is_a_port_like_any_other() {
+        assert_eq!(ports("lport:-1023"), PortSet::of(0..=1023));
+        assert_eq!(ports("port:0"), PortSet::of(0..=0));
+        assert_eq!(ports("rport:0 or lport:80"), PortSet::of(0..=0).or(&PortSet::of(80..=80)));
     }
 
     #[test]

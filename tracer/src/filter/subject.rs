@@ -99,15 +99,22 @@ fn visit_states<'a>(subject: &Subject<'a>, f: &mut dyn FnMut(Option<Value<'a>>))
     }
 }
 
+/// The kernel reports `CLOSE -> SYN_SENT` before it chooses a local port: 0 then is not a port yet. A socket that ends
+/// with port 0 never was bound.
+fn has_unknown_local_port(c: &Connection) -> bool {
+    let is_connecting = c.states.last().is_some_and(|entry| entry.state == TcpState::SynSent);
+    c.local.port == 0 && is_connecting && c.closed_at.is_none()
+}
+
 fn visit_connection<'a>(key: Key, c: &'a Connection, f: &mut dyn FnMut(Option<Value<'a>>)) {
-    // Port 0 is that of a socket which never was bound.
-    let port = |end: &SocketAddress| (end.port != 0).then_some(Value::Number(end.port.into()));
+    let port = |end: &SocketAddress| Some(Value::Number(end.port.into()));
+    let local_port = || port(&c.local).filter(|_| !has_unknown_local_port(c));
     let host = |end: &SocketAddress| Some(Value::Address(end.ip.to_canonical()));
     let text = |text: Option<&'a str>| text.map(Value::Text);
     match key {
-        Key::Lport => f(port(&c.local)),
+        Key::Lport => f(local_port()),
         Key::Rport => f(port(&c.remote)),
-        Key::Port => [&c.local, &c.remote].into_iter().for_each(|end| f(port(end))),
+        Key::Port => [local_port(), port(&c.remote)].into_iter().for_each(f),
         Key::Lhost => f(host(&c.local)),
         Key::Rhost => f(host(&c.remote)),
         Key::Host => [&c.local, &c.remote].into_iter().for_each(|end| f(host(end))),

@@ -154,6 +154,32 @@ fn what_is_unknown_neither_fits_nor_fits_not() {
 }
 
 #[test]
+fn port_0_is_found_at_either_end_once_it_is_known() {
+    let finds = |connection: &Connection, text: &str| {
+        filter(text).matches_connection(connection, std::iter::empty(), States::Life)
+    };
+    let with_ports = |local: u16, remote: u16| {
+        let mut connection = (*curl()).clone();
+        (connection.local.port, connection.remote.port) = (local, remote);
+        connection
+    };
+    let to_port_0 = with_ports(20_371, 0);
+    for text in ["port:0", "rport:0", "rport:*", "not lport:0", "port:-100"] {
+        assert!(finds(&to_port_0, text), "{text}");
+    }
+    let never_bound = with_ports(0, 443);
+    for text in ["port:0", "lport:0", "lport:*", "not rport:0"] {
+        assert!(finds(&never_bound, text), "{text}");
+    }
+    let mut connecting = with_ports(0, 443);
+    connecting.closed_at = None;
+    connecting.states.retain(|entry| entry.state == TcpState::SynSent);
+    for text in ["port:0", "lport:0", "lport:*", "not lport:0", "not port:80"] {
+        assert!(!finds(&connecting, text), "{text}");
+    }
+}
+
+#[test]
 fn a_star_asks_whether_a_value_is_known_and_has_always_an_answer() {
     let stranger = stranger();
     let finds =

@@ -204,10 +204,21 @@ impl HttpConnection {
         sent.proxied_for.take().or_else(|| received.proxied_for.take())
     }
 
-    /// What was counted so far.
+    /// What was counted so far, or since the last [`HttpConnection::take_counters`].
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.counters
+    }
+
+    /// Whether anything was counted since then.
+    #[must_use]
+    pub fn has_counted(&self) -> bool {
+        self.counters != Counters::default()
+    }
+
+    /// Hands out what was counted; counting begins anew.
+    pub fn take_counters(&mut self) -> Counters {
+        std::mem::take(&mut self.counters)
     }
 
     /// Bytes kept at the moment: held out of order, in unfinished heads, in requests without a response.

@@ -1,13 +1,15 @@
 //! Message heads: start line and fields, over `httparse`.
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use memchr::{memchr, memrchr};
 
 use super::Flow;
 use super::fields::Subjects;
 use super::framing::{self, Framing};
-use crate::record::{Headers, HeadersBuilder, Text, redact};
+use crate::record::{Headers, HeadersBuilder, MAX_WIRE_HEAD_BYTES, Text, WireHead, redact};
 
 /// Field lines that are parsed without an allocation for them.
 const USUAL_FIELDS: usize = 64;
@@ -25,8 +27,13 @@ pub struct Head {
     pub(super) word: Text,
     pub(super) target: Text,
     pub(super) fields: Headers,
-    /// The fields without secrets, where they were made before ([`Head::with_shown`]).
+    /// The head on the wire, where it was read from there as it is.
+    wire: Option<Arc<[u8]>>,
+    /// Fields and head without secrets, where they were made before ([`Head::with_shown`]).
     shown: Option<Headers>,
+    shown_wire: Option<WireHead>,
+    /// It broke the strict grammar: it may have lines that are not among the fields.
+    is_lenient: bool,
 }
 
 impl Head {
@@ -68,7 +75,8 @@ impl Head {
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
         let of_text = |text: &Text| if text.is_heap_allocated() { text.capacity() } else { 0 };
-        self.fields.heap_bytes() + of_text(&self.word) + of_text(&self.target)
+        let of_wire = self.wire.as_ref().map_or(0, |wire| wire.len());
+        self.fields.heap_bytes() + of_wire + of_text(&self.word) + of_text(&self.target)
     }
 
     fn new(minor_version: Option<u8>, status: u16, word: Option<&str>, target: &str) -> Self {
@@ -80,13 +88,42 @@ impl Head {
             word: word.unwrap_or("").into(),
             target: target.into(),
             fields: Headers::default(),
+            wire: None,
             shown: None,
+            shown_wire: None,
+            is_lenient: false,
         }
     }
 
     /// Makes what may be shown of the fields, for a head that will be asked for it more than once.
     pub(super) fn with_shown(mut self) -> Self {
         self.shown = Some(self.to_shown());
+        self.shown_wire = self.to_shown_wire();
+        self
+    }
+
+    /// The head as it was on the wire, with or without its secrets.
+    pub(super) fn wire_head(&self, show_secrets: bool) -> Option<WireHead> {
+        if show_secrets {
+            return self.wire.clone().map(WireHead::whole);
+        }
+        self.shown_wire.clone().or_else(|| self.to_shown_wire())
+    }
+
+    fn to_shown_wire(&self) -> Option<WireHead> {
+        let wire = self.wire.as_ref()?;
+        let has_no_secret = !self.is_lenient
+            && !self.subjects.has(Subjects::SECRET)
+            && matches!(redact::target(&self.target), Cow::Borrowed(_));
+        Some(if has_no_secret {
+            WireHead::whole(Arc::clone(wire))
+        } else {
+            WireHead::redacted(wire)
+        })
+    }
+
+    fn with_wire(mut self, bytes: &[u8]) -> Self {
+        self.wire = (bytes.len() <= MAX_WIRE_HEAD_BYTES).then(|| bytes.into());
         self
     }
 
@@ -152,7 +189,7 @@ pub(super) type Parsed = Result<Option<(Head, usize)>, Malformed>;
 pub(super) fn parse(flow: Flow, bytes: &[u8]) -> Parsed {
     let mut few = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     match parse_into(flow, bytes, &strict(), &mut few) {
-        Ok(parsed) => Ok(parsed),
+        Ok(parsed) => Ok(parsed.map(|(head, used)| (head.with_wire(&bytes[..used]), used))),
         Err(error) => parse_lenient(flow, bytes, error),
     }
 }
@@ -190,7 +227,8 @@ fn parse_lenient(flow: Flow, bytes: &[u8], error: httparse::Error) -> Parsed {
             {
                 head.framing = Framing::faulty();
             }
-            Ok(Some((head, length)))
+            head.is_lenient = true;
+            Ok(Some((head.with_wire(&bytes[..length]), length)))
         }
         _ => Err(Malformed),
     }
@@ -264,7 +302,9 @@ pub(super) fn parse_cut(flow: Flow, bytes: &[u8]) -> Option<Head> {
     let whole_lines = &bytes[..=memrchr(b'\n', bytes)?];
     let mut text = whole_lines.to_vec();
     text.extend_from_slice(b"\r\n");
-    parse(flow, &text).ok().flatten().map(|(head, _)| head)
+    let (mut head, _) = parse(flow, &text).ok().flatten()?;
+    head.wire = None;
+    Some(head)
 }
 
 /// Whether `bytes` may begin a response: a status line's version and code, as far as they are there.

@@ -159,8 +159,7 @@ impl Reader {
 
     /// Whether a message may begin with the next byte.
     pub fn may_begin_message(&self) -> bool {
-        let may_be_absent = matches!(self.state, State::Body { may_be_absent: true, .. });
-        self.is_at_message_end() || self.state == State::Seek || may_be_absent
+        self.is_at_message_end() || self.state == State::Seek || self.may_be_absent()
     }
 
     /// Whether the next byte is the first behind a message.
@@ -706,7 +705,8 @@ impl Reader {
         bytes: &'b [u8],
         context: &mut Context<'_>,
     ) -> &'b [u8] {
-        if self.is_next_message(bytes) {
+        let may_be_next = self.may_be_absent() && context.pairing.awaits_response(self.position);
+        if may_be_next && bytes.starts_with(STATUS_LINE) {
             self.end_message(true, context);
             return bytes;
         }
@@ -716,7 +716,7 @@ impl Reader {
             return bytes;
         }
         let State::Body { body, may_be_absent } = &mut self.state else { return bytes };
-        if *may_be_absent && STATUS_LINE.starts_with(bytes) {
+        if may_be_next && STATUS_LINE.starts_with(bytes) {
             // Content or the next response: too few bytes to tell.
             self.lose_framing(true, context);
             return bytes;
@@ -737,10 +737,9 @@ impl Reader {
         &bytes[step.used..]
     }
 
-    /// Where content may be absent, a status line in its place is the next response.
-    fn is_next_message(&self, bytes: &[u8]) -> bool {
+    /// Where content may be absent, a status line in its place is the next response, if one is awaited.
+    fn may_be_absent(&self) -> bool {
         matches!(self.state, State::Body { may_be_absent: true, .. })
-            && bytes.starts_with(STATUS_LINE)
     }
 
     /// A client that waited for 100 and got a final answer need not send its content (RFC 9110 section

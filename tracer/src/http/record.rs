@@ -95,6 +95,7 @@ fn request(message: Message, context: &RecordContext<'_>) -> record::Request {
         at: Some(message.first_at),
         seq: relative(message.seq, context.client_isn),
         wire_bytes: message.wire_bytes,
+        wire_head: message.head.wire_head(context.show_secrets),
         headers: headers(message.head, context.show_secrets),
         body_bytes: Some(message.body_bytes),
     }
@@ -108,6 +109,7 @@ fn response(message: Message, context: &RecordContext<'_>) -> record::Response {
         body_bytes: Some(message.body_bytes),
         media_type: media_type(&message.head),
         from_cache: Some(from_cache(&message.head)),
+        wire_head: message.head.wire_head(context.show_secrets),
         headers: headers(message.head, context.show_secrets),
     }
 }

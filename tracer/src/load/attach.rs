@@ -5,19 +5,25 @@ use std::fs::File;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use aya::maps::{MapData, ProgramArray};
 use aya::programs::Program as Loadable;
 use aya::{Btf, Ebpf};
 
 use super::LoadError;
 use super::health::{Health, ProgramHealth};
+use super::offsets::Offsets;
 use super::programs::{self, AttachError, Group, Groups, PROGRAMS, Program};
 use super::tracefs;
 
 /// What decides which programs are attached.
 pub(super) struct Hooks<'a> {
     pub wanted: Groups,
+    /// Where programs are put that others tail-call.
+    pub follow: &'a mut ProgramArray<MapData>,
     /// The cgroup v2 root, or why there is none.
     pub cgroup: Result<&'a File, String>,
+    /// Where the members are that programs read, and which this kernel lacks.
+    pub offsets: &'a Offsets,
     /// Whether the handlers of the timers are known.
     pub timers: Result<(), String>,
 }
@@ -27,7 +33,7 @@ type Job<'a> = (&'static Program, &'a mut Loadable);
 
 impl Hooks<'_> {
     /// Loads and attaches; fails only where states cannot be traced.
-    pub fn attach_all(&self, ebpf: &mut Ebpf, btf: &Btf) -> Result<Health, LoadError> {
+    pub fn attach_all(&mut self, ebpf: &mut Ebpf, btf: &Btf) -> Result<Health, LoadError> {
         let mut jobs: HashMap<&str, &mut Loadable> = ebpf.programs_mut().collect();
         let mut wanted: Vec<Job<'_>> = PROGRAMS
             .iter()
@@ -57,18 +63,21 @@ impl Hooks<'_> {
         if !self.wanted.contains(program.group) {
             return Some("not asked for".to_owned());
         }
+        if let Some(lack) = self.offsets.lack(program.group) {
+            return Some(lack);
+        }
         self.timers.as_ref().err().filter(|_| program.group == Group::Timers).cloned()
     }
 
     /// Attaches a loaded program; says why not.
-    fn attach(&self, program: &Program, loaded: &mut [Job<'_>]) -> Option<String> {
+    fn attach(&mut self, program: &Program, loaded: &mut [Job<'_>]) -> Option<String> {
         let found = loaded.iter_mut().find(|(known, _)| known.name == program.name);
         let Some((_, found)) = found else { return Some(AttachError::Missing.to_string()) };
         let cgroup = self.cgroup.as_ref().map_err(String::as_str).copied();
         let attached = if program.needs_tracefs() {
-            tracefs::with(|| programs::attach(found, program, cgroup))
+            tracefs::with(|| programs::attach(found, program, cgroup, self.follow))
         } else {
-            programs::attach(found, program, cgroup)
+            programs::attach(found, program, cgroup, self.follow)
         };
         attached.err().map(|error| told(program, &error))
     }

@@ -6,15 +6,14 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
-use rustix::fs::{Mode, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
-
 use super::mountinfo::{self, Mount};
+use super::private_mount;
+
+/// Of cgroup v2, as mount(2) has it.
+const FS_TYPE: &str = "cgroup2";
 
 /// CGROUP2_SUPER_MAGIC (include/uapi/linux/magic.h).
 const CGROUP2_MAGIC: u64 = 0x6367_7270;
@@ -126,11 +125,11 @@ pub fn open_root() -> Result<CgroupRoot, CgroupError> {
     if let Some((directory, path)) = open_first(&whole) {
         return Ok(CgroupRoot { directory, origin: Origin::Mounted(path) });
     }
-    let detached = match mount_detached() {
+    let detached = match private_mount::detached(FS_TYPE) {
         Ok(directory) => return Ok(CgroupRoot { directory, origin: Origin::Detached }),
         Err(e) => e,
     };
-    let private = match mount_in_private_namespace() {
+    let private = match private_mount::in_namespace(FS_TYPE) {
         Ok(directory) => return Ok(CgroupRoot { directory, origin: Origin::PrivateNamespace }),
         Err(e) => e,
     };
@@ -159,39 +158,6 @@ fn open_first(points: &[&Path]) -> Option<(File, PathBuf)> {
 
 fn is_cgroup2(directory: &File) -> bool {
     rustix::fs::fstatfs(directory).is_ok_and(|s| s.f_type as u64 == CGROUP2_MAGIC)
-}
-
-fn mount_detached() -> io::Result<File> {
-    let context = rustix::mount::fsopen("cgroup2", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_create(&context)?;
-    let mount = rustix::mount::fsmount(
-        &context,
-        FsMountFlags::FSMOUNT_CLOEXEC,
-        MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC,
-    )?;
-    readable(&mount)
-}
-
-/// fsmount gives an O_PATH descriptor; this one can be read, and keeps the mount alive on its own.
-fn readable(mount: &OwnedFd) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(File::from(rustix::fs::openat(mount, ".", flags, Mode::empty())?))
-}
-
-fn mount_in_private_namespace() -> io::Result<File> {
-    // In a thread of its own, for there is no way back out of the namespace.
-    let thread = std::thread::Builder::new().name("cgroup-mount".into());
-    let worker = thread.spawn(|| -> io::Result<File> {
-        const NONE: Option<&str> = None;
-        unshare(CloneFlags::CLONE_NEWNS)?;
-        mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)?;
-        let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-        mount(NONE, "/sys", Some("cgroup2"), flags, NONE)?;
-        File::open("/sys")
-    })?;
-    worker.join().unwrap_or_else(|_| Err(io::Error::other("the mounting thread died")))
 }
 
 #[cfg(test)]
@@ -272,11 +238,11 @@ mod tests {
             return;
         }
         let before = cgroup_mounts_of_this_process();
-        for (make, origin) in [
-            (mount_detached as fn() -> io::Result<File>, Origin::Detached),
-            (mount_in_private_namespace, Origin::PrivateNamespace),
+        for (directory, origin) in [
+            (private_mount::detached(FS_TYPE), Origin::Detached),
+            (private_mount::in_namespace(FS_TYPE), Origin::PrivateNamespace),
         ] {
-            let root = CgroupRoot { directory: make().unwrap(), origin };
+            let root = CgroupRoot { directory: directory.unwrap(), origin };
             assert!(is_cgroup2(&root.directory), "{}", root.origin);
             assert!(root.path().join("cgroup.procs").exists(), "{}", root.origin);
         }

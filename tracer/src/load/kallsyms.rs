@@ -43,12 +43,19 @@ pub enum KallsymsError {
 /// # Errors
 /// See [`KallsymsError`].
 pub fn timer_handlers() -> Result<TimerHandlers, KallsymsError> {
+    timer_handlers_in(File::open(KALLSYMS)?)
+}
+
+/// The timer handlers that a symbol table names.
+///
+/// # Errors
+/// See [`KallsymsError`].
+pub fn timer_handlers_in(mut symbols: impl Read) -> Result<TimerHandlers, KallsymsError> {
     let mut finder = Finder::default();
-    let mut file = File::open(KALLSYMS)?;
     let mut buffer = vec![0; CHUNK_BYTES];
     let mut filled = 0;
     loop {
-        let n = file.read(&mut buffer[filled..])?;
+        let n = symbols.read(&mut buffer[filled..])?;
         filled += n;
         let whole = memchr::memrchr(b'\n', &buffer[..filled]).map_or(0, |i| i + 1);
         let end = n == 0;

@@ -9,6 +9,7 @@ pub mod host;
 pub mod kallsyms;
 pub mod mountinfo;
 pub mod offsets;
+mod private_mount;
 pub mod programs;
 mod shielded;
 pub mod tracefs;
@@ -16,7 +17,7 @@ pub mod tracefs;
 use std::panic::resume_unwind;
 use std::thread;
 
-use aya::maps::Map;
+use aya::maps::{Map, MapData, ProgramArray};
 use aya::{Btf, Ebpf, EbpfLoader, Pod};
 use thiserror::Error;
 use tracer_common::KernelLayout;
@@ -126,6 +127,8 @@ pub struct Loaded {
     shielded: Option<Shielded>,
     /// What the kernel counts of each program.
     figures: Vec<ProgramFigures>,
+    /// Holds what the packet programs tail-call.
+    _follow: ProgramArray<MapData>,
     /// Holds the programs and their links.
     _ebpf: Ebpf,
 }
@@ -185,9 +188,12 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         .load(OBJECT)?;
     let diagnostics = diagnostics(&mut ebpf);
     let cgroup = cgroup::open_root();
-    let hooks = Hooks {
+    let mut follow = follow(&mut ebpf)?;
+    let mut hooks = Hooks {
         wanted,
+        follow: &mut follow,
         cgroup: cgroup.as_ref().map(|root| &root.directory).map_err(ToString::to_string),
+        offsets: &offsets,
         timers: handlers.as_ref().map(|_| ()).map_err(ToString::to_string),
     };
     let health = hooks.attach_all(&mut ebpf, &btf)?;
@@ -201,8 +207,16 @@ pub fn load(sizes: RingSizes, wanted: Groups, ports: &PortSet) -> Result<Loaded,
         diagnostics,
         shielded,
         figures: ProgramFigures::of_all(&ebpf),
+        _follow: follow,
         _ebpf: ebpf,
     })
+}
+
+/// Where the packet programs find those that they tail-call. The kernel empties it when it is closed.
+fn follow(ebpf: &mut Ebpf) -> Result<ProgramArray<MapData>, LoadError> {
+    let name = "FOLLOW";
+    let map = ebpf.take_map(name).ok_or(LoadError::NoMap(name))?;
+    ProgramArray::try_from(map).map_err(|_wrong_kind| LoadError::NoMap(name))
 }
 
 /// CPU numbers are below this one. There may be gaps between them, so it is not how many there are: what the programs count
@@ -270,16 +284,22 @@ fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {
         skc_v6_daddr: offsets.sock_common_v6_daddr,
         skc_v6_rcv_saddr: offsets.sock_common_v6_rcv_saddr,
         skc_cookie: offsets.sock_common_cookie,
+        skc_bound_dev_if: offsets.sock_common_bound_dev_if,
         skc_flags: offsets.sock_flags,
         net_inum: offsets.net_ns_inum,
         sk_protocol: offsets.sock_protocol,
         sk_err: offsets.sock_err,
+        sk_user_data: offsets.sock_user_data,
         inet_sport: offsets.inet_sock_sport,
         tcp_bytes_sent: offsets.tcp_sock_bytes_sent,
         tcp_bytes_retrans: offsets.tcp_sock_bytes_retrans,
         tcp_bytes_received: offsets.tcp_sock_bytes_received,
         tcp_total_retrans: offsets.tcp_sock_total_retrans,
         tcp_srtt_us: offsets.tcp_sock_srtt_us,
+        tcp_snd_una: offsets.tcp_sock_snd_una,
+        tcp_bytes_acked: offsets.tcp_sock_bytes_acked,
+        tcp_rcv_nxt: offsets.tcp_sock_rcv_nxt,
+        tcp_repair_bit: offsets.tcp_sock_repair_bit.unwrap_or(u32::MAX),
         tw_timer: offsets.timewait_timer,
         tw_substate: offsets.timewait_substate,
         rsk_timer: offsets.request_sock_timer,
@@ -302,8 +322,15 @@ fn layout(offsets: &Offsets, handlers: Option<&TimerHandlers>) -> KernelLayout {
         fdt_fd: offsets.fdtable_fd,
         file_private_data: offsets.file_private_data,
         socket_sk: offsets.socket_sk,
-        binprm_filename: offsets.binprm_filename,
-        binprm_interp: offsets.binprm_interp,
+        binprm_file: offsets.binprm_file,
+        file_mnt: offsets.file_mnt,
+        file_dentry: offsets.file_dentry,
+        dentry_parent: offsets.dentry_parent,
+        dentry_name: offsets.dentry_name,
+        vfsmount_root: offsets.vfsmount_root,
+        mount_mnt: offsets.mount_mnt,
+        mount_parent: offsets.mount_parent,
+        mount_mountpoint: offsets.mount_mountpoint,
         sock_dead: offsets.sock_dead_bit,
         sock_done: offsets.sock_done_bit,
     }

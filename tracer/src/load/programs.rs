@@ -3,11 +3,13 @@
 use std::fs::File;
 
 use aya::Btf;
+use aya::maps::{MapData, MapError, ProgramArray};
 use aya::programs::{
     BtfTracePoint, CgroupAttachMode, CgroupSkb, CgroupSkbAttachType, Program as Loadable,
     ProgramError, TracePoint,
 };
 use thiserror::Error;
+use tracer_common::framing::Follower;
 
 /// A group of programs that tell one kind of thing together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -104,6 +106,8 @@ enum Attach {
     BtfTracepoint(&'static str),
     Tracepoint(&'static str, &'static str),
     Cgroup(CgroupSkbAttachType),
+    /// Tail-called by the programs on packets.
+    Follower(Follower),
 }
 
 /// One program of the object file.
@@ -136,12 +140,23 @@ const fn cgroup(name: &'static str, way: CgroupSkbAttachType) -> Program {
     Program { name, group: Group::Payload, attach: Attach::Cgroup(way) }
 }
 
+const fn follower(number: usize) -> Program {
+    let (follower, name) = Follower::ALL[number];
+    Program { name, group: Group::Payload, attach: Attach::Follower(follower) }
+}
+
 /// Every program, in the order in which they are attached.
-pub const PROGRAMS: [Program; 16] = [
+pub const PROGRAMS: [Program; 22] = [
     tp_btf("inet_sock_set_state", Group::State),
     tp_btf("timer_start", Group::Timers),
     tp_btf("timer_cancel", Group::Timers),
     tp_btf("timer_expire_entry", Group::Timers),
+    follower(0),
+    follower(1),
+    follower(2),
+    follower(3),
+    follower(4),
+    follower(5),
     cgroup("cgroup_ingress", CgroupSkbAttachType::Ingress),
     cgroup("cgroup_egress", CgroupSkbAttachType::Egress),
     tp_btf("sock_send_length", Group::Owner),
@@ -168,6 +183,9 @@ pub enum AttachError {
     /// The kernel refused it.
     #[error("{}", chain(.0))]
     Program(#[from] ProgramError),
+    /// The map of tail-called programs did not take it.
+    #[error("it cannot be put where others call it: {0}")]
+    Follow(#[from] MapError),
 }
 
 /// The error with its causes, on one line: verifier logs stay out of it.
@@ -199,7 +217,7 @@ pub fn load(found: &mut Loadable, program: &Program, btf: &Btf) -> Result<(), At
             let found: &mut TracePoint = found.try_into()?;
             found.load()?;
         }
-        Attach::Cgroup(_) => {
+        Attach::Cgroup(_) | Attach::Follower(_) => {
             let found: &mut CgroupSkb = found.try_into()?;
             found.load()?;
         }
@@ -215,6 +233,7 @@ pub fn attach(
     found: &mut Loadable,
     program: &Program,
     cgroup: Result<&File, &str>,
+    follow: &mut ProgramArray<MapData>,
 ) -> Result<(), AttachError> {
     match program.attach {
         Attach::BtfTracepoint(_) => {
@@ -230,6 +249,10 @@ pub fn attach(
             let found: &mut CgroupSkb = found.try_into()?;
             // Flags 0: bpf_link_create refuses ALLOW_MULTI with EINVAL, and links stack by nature.
             found.attach(directory, way, CgroupAttachMode::Single)?;
+        }
+        Attach::Follower(follower) => {
+            let found: &mut CgroupSkb = found.try_into()?;
+            follow.set(follower as u32, found.fd()?, 0)?;
         }
     }
     Ok(())

@@ -18,8 +18,8 @@ use nix::libc;
 use super::health::Health;
 use super::kallsyms::TimerHandlers;
 use super::programs::Group;
+use super::tracefs;
 
-const INSTANCES: &str = "/sys/kernel/tracing/instances";
 /// For each CPU: some thousand events, and they are read every second.
 const BUFFER_KIB: &str = "256";
 
@@ -37,6 +37,8 @@ const EVENTS: [(&str, &str, Group); 6] = [
 /// Counts what happened while a shielded process was the current task.
 pub struct Shielded {
     instance: PathBuf,
+    /// Holds the mount that `instance` is in.
+    _tracefs: tracefs::Root,
     /// Closed before the instance is removed: it cannot be while something in it is open.
     pipe: Option<File>,
     processes: Vec<u32>,
@@ -64,7 +66,7 @@ impl Shielded {
             Err(error) => {
                 log::warn!(
                     "processes {processes:?} are shielded: this kernel may not run tracing programs while they run, \
-                     and what is missed then cannot be counted ({INSTANCES}: {error})"
+                     and what is missed then cannot be counted (instances of tracefs: {error})"
                 );
                 None
             }
@@ -82,8 +84,10 @@ impl Shielded {
         health: &Health,
         handlers: Option<&TimerHandlers>,
     ) -> io::Result<Shielded> {
-        remove_left_behind();
-        let instance = Path::new(INSTANCES).join(format!("{PREFIX}{}", std::process::id()));
+        let tracefs = tracefs::Root::open()?;
+        let instances = tracefs.path().join("instances");
+        remove_left_behind(&instances);
+        let instance = instances.join(format!("{PREFIX}{}", std::process::id()));
         fs::create_dir(&instance)?;
         let pipe = OpenOptions::new()
             .read(true)
@@ -92,6 +96,7 @@ impl Shielded {
         let pipe = pipe.inspect_err(|_| _ = fs::remove_dir(&instance))?;
         let mut shielded = Shielded {
             instance,
+            _tracefs: tracefs,
             pipe: Some(pipe),
             processes,
             tasks: BTreeSet::new(),
@@ -169,8 +174,8 @@ fn remove(instance: &Path) {
 }
 
 /// Instances of programs that were killed.
-fn remove_left_behind() {
-    for entry in fs::read_dir(INSTANCES).into_iter().flatten().flatten() {
+fn remove_left_behind(instances: &Path) {
+    for entry in fs::read_dir(instances).into_iter().flatten().flatten() {
         let name = entry.file_name();
         let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {

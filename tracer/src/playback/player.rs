@@ -1,7 +1,7 @@
 //! The player: which records are due at a time that it keeps, and what a person does to that time.
 
 use super::{Reveal, told_at};
-use crate::record::{Connection, Loss, Record};
+use crate::record::{Connection, Record};
 use crate::recording::Sight;
 use crate::time::Timestamp;
 use crate::view_update::{PlayStatus, Update};
@@ -228,8 +228,8 @@ impl<R: Source, F: FnMut() -> R> Player<R, F> {
         let Some((record, due)) = self.next.take() else { return };
         self.at = self.at.max(due);
         self.look_ahead(due);
-        if let Record::Loss(Loss { events, .. }) = &record {
-            self.lost = self.lost.saturating_add(*events);
+        if let Record::Loss(loss) = &record {
+            self.lost = self.lost.saturating_add(loss.lost_events());
         }
         self.reveal.tell(record, self.at, out);
         self.read_next();
@@ -290,6 +290,7 @@ impl<R: Source, F: FnMut() -> R> Player<R, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Loss;
     use crate::tcp::TcpState::{Close, Established, SynSent};
     use crate::tui::fixture::{NOW, ago, transition};
 

@@ -22,11 +22,17 @@ pub struct Reveal {
 }
 
 impl Reveal {
-    /// Takes note of a connection ahead of its record: the latest word holds.
+    /// Takes note of a connection ahead of its record: the latest word holds. Where it says more of who the connection
+    /// is, it is shown with the connection's next record.
     pub fn learn(&mut self, connection: Arc<Connection>) {
-        if !self.is_full() || self.ahead.contains_key(&connection.id) {
-            self.ahead.insert(connection.id, connection);
+        let before = self.ahead.get(&connection.id);
+        if before.is_none() && self.is_full() {
+            return;
         }
+        if before.is_some_and(|before| !is_same(before, &connection)) {
+            self.shown.remove(&connection.id);
+        }
+        self.ahead.insert(connection.id, connection);
     }
 
     /// Whether no more can be known ahead.
@@ -74,6 +80,13 @@ impl Reveal {
             out.push(Update::Connection(Arc::new(as_of(connection, at))));
         }
     }
+}
+
+/// Whether two words on a connection say the same of who it is.
+fn is_same(a: &Connection, b: &Connection) -> bool {
+    let who = |c: &Connection| (c.endpoint, c.local, c.remote, c.peer, c.pid);
+    let process = |c: &Connection| (c.comm.clone(), c.exe.clone(), c.cgroup.clone());
+    who(a) == who(b) && process(a) == process(b)
 }
 
 /// The connection as it was known at `at`: no counters, for a recording has only the last ones.
@@ -142,6 +155,23 @@ mod tests {
         assert_eq!(out.len(), 3, "shown once");
         reveal.tell(Record::Connection(Arc::new(whole())), NOW, &mut out);
         assert!(matches!(&out[3], Update::Record(Record::Connection(last)) if last.exchanges == 7));
+    }
+
+    #[test]
+    fn what_becomes_known_later_is_shown_with_the_next_record() {
+        let mut reveal = Reveal::default();
+        reveal.learn(Arc::new(Connection { pid: None, comm: None, ..whole() }));
+        let mut out = Vec::new();
+        reveal.tell(moved(Close, SynSent, 900), ago(900), &mut out);
+        reveal.learn(Arc::new(Connection { pid: Some(7), ..whole() }));
+        reveal.tell(moved(SynSent, Established, 800), ago(800), &mut out);
+        reveal.learn(Arc::new(Connection { pid: Some(7), exchanges: 9, ..whole() }));
+        reveal.tell(moved(Established, CloseWait, 500), ago(500), &mut out);
+        let pids = out.iter().filter_map(|update| match update {
+            Update::Connection(connection) => Some(connection.pid),
+            _ => None,
+        });
+        assert_eq!(pids.collect::<Vec<_>>(), [None, Some(7)]);
     }
 
     #[test]

@@ -5,13 +5,18 @@
 
 mod headers;
 pub mod json;
+mod loss;
+pub mod peers;
 pub mod redact;
+mod wire_head;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use headers::{Headers, HeadersBuilder};
+pub use loss::LossUnit;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+pub use wire_head::{MAX_WIRE_HEAD_BYTES, WireHead};
 
 use crate::tcp::{Direction, Endpoint, TcpState};
 use crate::time::Timestamp;
@@ -166,6 +171,9 @@ pub struct Request {
     pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
+    /// The head as it was on the wire; `None` where it was not seen whole, is too long, or was not recorded. Not in JSON.
+    #[serde(skip)]
+    pub wire_head: Option<WireHead>,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
 }
@@ -182,6 +190,9 @@ pub struct Response {
     pub wire_bytes: Option<u64>,
     /// Header fields in order, names in lower case, secrets redacted.
     pub headers: Headers,
+    /// The head as it was on the wire; `None` where it was not seen whole, is too long, or was not recorded. Not in JSON.
+    #[serde(skip)]
+    pub wire_head: Option<WireHead>,
     /// Content bytes (chunk framing not counted); `None` where unknown.
     pub body_bytes: Option<u64>,
     /// `content-type` without parameters, lower case.
@@ -427,10 +438,12 @@ pub struct Connection {
     pub exchanges: u64,
     /// Events about it that are known to be lost.
     pub lost_events: u64,
-    /// Initial sequence number of this end, where its SYN was seen.
+    /// Initial sequence number of this end, where it is known.
     pub isn_sent: Option<u32>,
     /// Of the other end.
     pub isn_received: Option<u32>,
+    /// Its socket was in a BPF sockmap: data may have gone from socket to socket past TCP.
+    pub bypasses_tcp: bool,
     /// The client for which a proxy speaks, where a PROXY protocol header names it.
     pub proxied_for: Option<SocketAddress>,
 }
@@ -442,6 +455,6 @@ pub struct Loss {
     pub at: Timestamp,
     /// The hook whose events found no room, or the table whose bound was hit.
     pub hook: String,
-    /// How many since the last `loss` of this hook.
+    /// How many since the last `loss` of this hook, in its [unit](Loss::unit).
     pub events: u64,
 }

@@ -64,7 +64,7 @@ impl Body {
                     told.push(Told::Record(record));
                 }
                 Unpacked::Note(bytes) => {
-                    told.extend(pack::connection(bytes).map(|note| Told::Note(Arc::new(note))));
+                    told.extend(pack::read_padded(bytes).map(|note| Told::Note(Arc::new(note))));
                 }
                 Unpacked::Figures(bytes) => told.extend(pack::read(bytes).map(Told::Figures)),
                 Unpacked::Unsaid => {}

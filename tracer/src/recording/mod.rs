@@ -41,7 +41,7 @@ pub use writer::{Totals, Writer};
 /// Major version of the format: a reader refuses files with a higher one.
 pub const FORMAT_MAJOR: u16 = 1;
 /// Minor version: goes up with additions that older readers pass over.
-pub const FORMAT_MINOR: u16 = 1;
+pub const FORMAT_MINOR: u16 = 2;
 
 /// Unpacked bytes at which the writer closes a block.
 pub const BLOCK_TARGET_BYTES: usize = 256 * 1024;

@@ -1,7 +1,8 @@
 //! A [`Record`] in a block's body: kind, length, then the record in postcard's form.
 //!
-//! Header fields stand once in a body: an exchange says which ones of those before it are its own. Most messages
-//! repeat another's, so that there is less to pack, to compress, and to hold for who reads it.
+//! Header fields stand once in a body, and so do heads as they were on the wire: an exchange says which ones of those
+//! before it are its own. Most messages repeat another's, so that there is less to pack, to compress, and to hold for who
+//! reads it.
 //!
 //! The length lets a reader pass over a kind that it does not know, and over fields that a later version
 //! appended to a known one. A record whose fields change otherwise gets a new kind number.
@@ -10,11 +11,11 @@ use std::sync::Arc;
 
 use postcard::ser_flavors::Flavor;
 use rustc_hash::FxHashMap;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use super::Figures;
-use crate::record::{Connection, Exchange, Headers, Host, Record};
+use crate::record::{Connection, Exchange, Headers, Record, WireHead};
 use crate::time::Timestamp;
 
 const HOST: u8 = 1;
@@ -29,6 +30,8 @@ const EXCHANGE: u8 = 9;
 const NOTE: u8 = 10;
 /// No record: figures about the run, in what a daemon sends to a view.
 const FIGURES: u8 = 11;
+/// No record: a head of those behind it, as it was on the wire.
+const WIRE_HEAD: u8 = 12;
 
 /// A record that found no room in a block, with its length.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,9 @@ pub(super) struct Packer {
     headers: Vec<Headers>,
     /// Their numbers, from 1, by address: who has the same fields mostly shares them.
     numbers: FxHashMap<usize, u64>,
+    /// The same for heads.
+    wire_heads: Vec<WireHead>,
+    wire_head_numbers: FxHashMap<usize, u64>,
 }
 
 impl Packer {
@@ -54,6 +60,8 @@ impl Packer {
     pub fn clear(&mut self) {
         self.headers.clear();
         self.numbers.clear();
+        self.wire_heads.clear();
+        self.wire_head_numbers.clear();
     }
 
     /// Appends `record` to `body`, which is unchanged on an error.
@@ -103,21 +111,64 @@ impl Packer {
         body: &mut Vec<u8>,
         max_bytes: usize,
     ) -> Result<(), TooLarge> {
-        let (start, known) = (body.len(), self.headers.len());
-        let request = exchange.request.as_ref().map(|message| &message.headers);
-        let response = exchange.response.as_ref().map(|message| &message.headers);
-        let packed = self.number(request, body, max_bytes).and_then(|request| {
-            let response = self.number(response, body, max_bytes)?;
-            append(EXCHANGE, body, max_bytes, |body| {
-                pack(exchange, body) && pack(&(request, response), body)
-            })
+        let (start, known) = (body.len(), (self.headers.len(), self.wire_heads.len()));
+        let packed = self.numbers_of(exchange, body, max_bytes).and_then(|numbers| {
+            append(EXCHANGE, body, max_bytes, |body| pack(exchange, body) && pack(&numbers, body))
         });
         if packed.is_err() {
             body.truncate(start);
-            self.headers.truncate(known);
-            self.numbers.retain(|_, number| *number <= known as u64);
+            self.headers.truncate(known.0);
+            self.numbers.retain(|_, number| *number <= known.0 as u64);
+            self.wire_heads.truncate(known.1);
+            self.wire_head_numbers.retain(|_, number| *number <= known.1 as u64);
         }
         packed
+    }
+
+    fn numbers_of(
+        &mut self,
+        exchange: &Exchange,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<Numbers, TooLarge> {
+        let (request, response) = (exchange.request.as_ref(), exchange.response.as_ref());
+        Ok(Numbers {
+            request: self.number(request.map(|half| &half.headers), body, max_bytes)?,
+            response: self.number(response.map(|half| &half.headers), body, max_bytes)?,
+            request_head: self.head_number(
+                request.and_then(|half| half.wire_head.as_ref()),
+                body,
+                max_bytes,
+            )?,
+            response_head: self.head_number(
+                response.and_then(|half| half.wire_head.as_ref()),
+                body,
+                max_bytes,
+            )?,
+        })
+    }
+
+    /// As [`Packer::number`], of a head.
+    fn head_number(
+        &mut self,
+        head: Option<&WireHead>,
+        body: &mut Vec<u8>,
+        max_bytes: usize,
+    ) -> Result<u64, TooLarge> {
+        let Some(head) = head else { return Ok(0) };
+        let address = head.bytes().as_ptr().addr();
+        if let Some(number) = self.wire_head_numbers.get(&address) {
+            return Ok(*number);
+        }
+        append(WIRE_HEAD, body, max_bytes, |body| {
+            body.extend_from_slice(&head.masked_bytes().to_le_bytes());
+            body.extend_from_slice(head.bytes());
+            true
+        })?;
+        self.wire_heads.push(head.clone());
+        let number = self.wire_heads.len() as u64;
+        self.wire_head_numbers.insert(address, number);
+        Ok(number)
     }
 
     /// The number of these fields in the body, to which they are added if need be; 0 where there are none.
@@ -140,6 +191,25 @@ impl Packer {
         let number = self.headers.len() as u64;
         self.numbers.insert(address, number);
         Ok(number)
+    }
+}
+
+/// Which header fields and heads of the body are an exchange's; 0: none.
+#[derive(Clone, Copy, Default, Serialize, Deserialize)]
+struct Numbers {
+    request: u64,
+    response: u64,
+    request_head: u64,
+    response_head: u64,
+}
+
+impl Numbers {
+    /// Recordings of format 1.1 and older have no heads.
+    fn read(bytes: &[u8]) -> Option<Numbers> {
+        read(bytes).or_else(|| {
+            let (request, response) = read(bytes)?;
+            Some(Numbers { request, response, ..Numbers::default() })
+        })
     }
 }
 
@@ -212,17 +282,12 @@ impl Unpacked<'_> {
     }
 }
 
-/// A host record; the last of its fields is missing in recordings from before there were filters in it.
-fn host(bytes: &[u8]) -> Option<Host> {
-    const NONE: [u8; 1] = [0];
-    read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
-}
-
-/// A connection; the last of its fields is missing in recordings from before there was a client behind a
-/// proxy in it.
-pub(super) fn connection(bytes: &[u8]) -> Option<Connection> {
-    const NONE: [u8; 1] = [0];
-    read(bytes).or_else(|| read(&[bytes, &NONE].concat()))
+/// A record whose last fields are missing in recordings of earlier versions. They read as zeroes:
+/// `None`, `false`.
+pub(super) fn read_padded<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    /// A byte for each field that was appended to `host` or to `connection`.
+    const APPENDED: [u8; 2] = [0; 2];
+    read(bytes).or_else(|| read(&[bytes, &APPENDED].concat()))
 }
 
 /// Kind and bytes of the entry at the front of `body`, and what is behind it.
@@ -241,7 +306,7 @@ pub(super) fn connections(mut body: &[u8]) -> impl Iterator<Item = Connection> {
             let (kind, bytes, rest) = entry(body)?;
             body = rest;
             if matches!(kind, CONNECTION | NOTE)
-                && let Some(connection) = connection(bytes)
+                && let Some(connection) = read_padded(bytes)
             {
                 return Some(connection);
             }
@@ -253,12 +318,14 @@ pub(super) fn connections(mut body: &[u8]) -> impl Iterator<Item = Connection> {
 #[derive(Default)]
 pub(super) struct Unpacker {
     headers: Vec<Headers>,
+    wire_heads: Vec<Option<WireHead>>,
 }
 
 impl Unpacker {
     /// A new body begins.
     pub fn clear(&mut self) {
         self.headers.clear();
+        self.wire_heads.clear();
     }
 
     /// Takes the next entry off the front of `body`: `None` at its end, or where what is left is too short.
@@ -269,18 +336,25 @@ impl Unpacker {
 
     fn unpack<'b>(&mut self, kind: u8, bytes: &'b [u8]) -> Unpacked<'b> {
         let record = match kind {
-            HOST => host(bytes).map(|host| Record::Host(Arc::new(host))),
+            HOST => read_padded(bytes).map(|host| Record::Host(Arc::new(host))),
             TRANSITION => read(bytes).map(Record::Transition),
             SEGMENT => read(bytes).map(Record::Segment),
             EXCHANGE => self.exchange(bytes).map(|exchange| Record::Exchange(Arc::new(exchange))),
             CONNECTION => {
-                connection(bytes).map(|connection| Record::Connection(Arc::new(connection)))
+                read_padded(bytes).map(|connection| Record::Connection(Arc::new(connection)))
             }
             LOSS => read(bytes).map(Record::Loss),
             HEADERS => {
                 let text = std::str::from_utf8(bytes).ok();
                 // Unreadable ones have a number too.
                 self.headers.push(text.and_then(Headers::from_text).unwrap_or_default());
+                return Unpacked::Unsaid;
+            }
+            WIRE_HEAD => {
+                let head = bytes.split_first_chunk::<4>().map(|(masked_bytes, head)| {
+                    WireHead::from_parts(head.into(), u32::from_le_bytes(*masked_bytes))
+                });
+                self.wire_heads.push(head);
                 return Unpacked::Unsaid;
             }
             NOTE => return Unpacked::Note(bytes),
@@ -292,14 +366,23 @@ impl Unpacker {
 
     fn exchange(&self, bytes: &[u8]) -> Option<Exchange> {
         let (mut exchange, rest) = postcard::take_from_bytes::<Exchange>(bytes).ok()?;
-        let (request, response) = read::<(u64, u64)>(rest)?;
+        let numbers = Numbers::read(rest)?;
         if let Some(message) = &mut exchange.request {
-            message.headers = self.headers(request)?;
+            message.headers = self.headers(numbers.request)?;
+            message.wire_head = self.wire_head(numbers.request_head)?;
         }
         if let Some(message) = &mut exchange.response {
-            message.headers = self.headers(response)?;
+            message.headers = self.headers(numbers.response)?;
+            message.wire_head = self.wire_head(numbers.response_head)?;
         }
         Some(exchange)
+    }
+
+    fn wire_head(&self, number: u64) -> Option<Option<WireHead>> {
+        match usize::try_from(number).ok()?.checked_sub(1) {
+            None => Some(None),
+            Some(index) => self.wire_heads.get(index).filter(|head| head.is_some()).cloned(),
+        }
     }
 
     fn headers(&self, number: u64) -> Option<Headers> {
@@ -373,6 +456,40 @@ mod tests {
         assert_eq!(unpacked(&twice), [exchange.clone(), exchange]);
     }
 
+    fn exchange_with_heads() -> Exchange {
+        let exchange = examples().into_iter().find_map(|record| match record {
+            Record::Exchange(exchange) => Some((*exchange).clone()),
+            _ => None,
+        });
+        let mut exchange = exchange.unwrap();
+        let head = |bytes: &[u8]| Some(WireHead::redacted(&bytes.into()));
+        exchange.request.as_mut().unwrap().wire_head =
+            head(b"GET / HTTP/1.1\r\nCOOKIE: a=secret\r\n\r\n");
+        exchange.response.as_mut().unwrap().wire_head = head(b"HTTP/1.1 200 OK\nX:\xff\n\n");
+        exchange
+    }
+
+    #[test]
+    fn heads_survive_packing_byte_for_byte_and_stand_once() {
+        let exchange = Record::Exchange(Arc::new(exchange_with_heads()));
+        let once = packed([exchange.clone()]);
+        let twice = packed([exchange.clone(), exchange.clone()]);
+        assert_eq!(unpacked(&twice), [exchange.clone(), exchange]);
+        assert!(twice.len() < 2 * once.len() - 60, "{} and {}", once.len(), twice.len());
+        assert!(!String::from_utf8_lossy(&twice).contains("secret"));
+    }
+
+    #[test]
+    fn an_exchange_of_an_older_version_has_no_heads() {
+        let exchange = Exchange { request: None, response: None, ..exchange_with_heads() };
+        let mut body = Vec::new();
+        append(EXCHANGE, &mut body, 1 << 20, |body| {
+            pack(&exchange, body) && pack(&(0_u64, 0_u64), body)
+        })
+        .unwrap();
+        assert_eq!(unpacked(&body), [Record::Exchange(Arc::new(exchange))]);
+    }
+
     #[test]
     fn an_exchange_whose_header_fields_are_not_there_is_unreadable() {
         let exchange = examples().into_iter().find(|r| matches!(r, Record::Exchange(_))).unwrap();
@@ -403,14 +520,17 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_from_before_there_were_proxied_clients_is_read() {
-        let is_connection =
-            |r: &Record| matches!(r, Record::Connection(c) if c.proxied_for.is_none());
-        let record = examples().into_iter().find(is_connection).unwrap();
-        let body = packed([record.clone()]);
-        let (_, bytes, _) = entry(&body).unwrap();
-        let Record::Connection(expected) = record else { unreachable!() };
-        assert_eq!(connection(&bytes[..bytes.len() - 1]).as_ref(), Some(&*expected));
+    fn a_connection_of_a_version_without_the_last_fields_is_read() {
+        let mut connection = crate::tui::fixture::connection(1);
+        connection.bypasses_tcp = false;
+        let record = Record::Connection(Arc::new(connection));
+        for missing in 1..=2 {
+            let mut body = packed([record.clone()]);
+            body.truncate(body.len() - missing);
+            let len = u32::try_from(body.len() - 5).unwrap();
+            body[1..5].copy_from_slice(&len.to_le_bytes());
+            assert_eq!(unpacked(&body), [record.clone()]);
+        }
     }
 
     #[test]

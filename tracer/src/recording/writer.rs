@@ -42,7 +42,9 @@ impl Totals {
         match record {
             Record::Connection(_) => self.connections += 1,
             Record::Exchange(_) => self.exchanges += 1,
-            Record::Loss(loss) => self.lost_events = self.lost_events.saturating_add(loss.events),
+            Record::Loss(loss) => {
+                self.lost_events = self.lost_events.saturating_add(loss.lost_events())
+            }
             Record::Host(_) | Record::Transition(_) | Record::Segment(_) => {}
         }
     }

@@ -47,6 +47,7 @@ pub fn connection(id: u64) -> Connection {
         lost_events: 0,
         isn_sent: None,
         isn_received: None,
+        bypasses_tcp: false,
         proxied_for: None,
     }
 }

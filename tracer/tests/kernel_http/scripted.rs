@@ -11,8 +11,8 @@ fn told(expected: Vec<Ex>) -> Vec<Check> {
     vec![connections(PORT, (SELF, SELF), vec![expected])]
 }
 
-/// This process calls itself so.
-pub const SELF: &str = "kernel-http";
+/// The name of this process.
+pub const SELF: &str = "kernel_http";
 
 /// Both ends close, the client first, once all has arrived.
 fn close((client, server): (TcpStream, TcpStream)) {

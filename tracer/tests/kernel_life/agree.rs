@@ -89,7 +89,11 @@ fn ours(outcome: &Outcome) -> HashMap<Ends, Vec<&Life>> {
 }
 
 fn steps(life: &Life) -> Vec<(TcpState, TcpState)> {
-    let path = life.path();
+    let mut path = life.path();
+    // connect(2) in repair mode goes through SYN_SENT without a SYN.
+    if life.is_restored() {
+        path.insert(0, TcpState::SynSent);
+    }
     visible(!life.older_than_tracer && path.first() == Some(&TcpState::SynSent), &path)
 }
 

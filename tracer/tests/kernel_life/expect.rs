@@ -25,6 +25,9 @@ pub enum Owner {
     Nobody,
 }
 
+/// An outcome that nobody can know.
+pub const UNKNOWN: &str = "unknown";
+
 /// The expected life of one end.
 #[derive(Clone, Debug)]
 pub struct Expected {
@@ -38,6 +41,8 @@ pub struct Expected {
     pub owner: Owner,
     /// There before the tracer: what cannot be known may then be null, but never wrong.
     pub older: bool,
+    /// Made in repair mode: it has no opener, no SYN and no time at which it opened.
+    pub restored: bool,
     /// SYN, FIN, RST and repeated segments in order, e.g. `sent S`, `received SA`, `sent S again`.
     pub segments: Option<Vec<String>>,
     pub bytes_sent: u64,
@@ -65,6 +70,7 @@ impl Expected {
             closed_by: None,
             owner: Owner::Process { pid: actor.pid, comm: actor.comm.clone() },
             older: false,
+            restored: false,
             segments: None,
             bytes_sent: 0,
             bytes_received: 0,
@@ -130,6 +136,10 @@ impl Expected {
         Expected { older: true, ..self }
     }
 
+    pub fn restored(self) -> Expected {
+        Expected { restored: true, ..self }
+    }
+
     pub fn family(&self) -> &'static str {
         match self.local.ip() {
             IpAddr::V4(_) => "ipv4",
@@ -146,7 +156,14 @@ impl Expected {
     /// has no word for that socket's end nor for a request socket, and `LISTEN -> SYN_RECV` is left out: older
     /// kernels tell it before the addresses are there.
     pub fn visible(&self) -> Vec<(TcpState, TcpState)> {
-        visible(self.endpoint == Endpoint::Client && !self.older, &self.path)
+        let begins_at_close = self.endpoint == Endpoint::Client && !self.older;
+        if self.restored {
+            // connect(2) in repair mode goes through SYN_SENT without a SYN.
+            let path: Vec<TcpState> =
+                std::iter::once(TcpState::SynSent).chain(self.path.iter().copied()).collect();
+            return visible(begins_at_close, &path);
+        }
+        visible(begins_at_close, &self.path)
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use tracer::tcp::TcpState;
 
-use crate::expect::{Endpoint, Expected, Lives, Owner};
+use crate::expect::{Endpoint, Expected, Lives, Owner, UNKNOWN};
 use crate::run::{Outcome, Played};
 use crate::support::records::{Life, Line, Segment, Transition};
 use crate::support::witness;
@@ -201,7 +201,8 @@ fn differences(
 ) -> Vec<String> {
     let mut list = Differences(Vec::new());
     list.unless_equal("states", &names(&expected.path), &names(&life.path()));
-    list.unless_equal("outcome", &Some(expected.outcome), &life.outcome.as_deref());
+    let outcome = Some(expected.outcome).filter(|outcome| *outcome != UNKNOWN);
+    list.unless_equal("outcome", &outcome, &life.outcome.as_deref());
     list.unless_equal("family", &expected.family(), &life.family.as_str());
     list.unless_equal("netns", &Some(expected.netns), &life.netns);
     list.unless_equal("older_than_tracer", &expected.older, &life.older_than_tracer);
@@ -210,7 +211,7 @@ fn differences(
     list.owner(expected, life);
     list.peer(life, peer);
     list.counts(expected, life);
-    list.times(life);
+    list.times(expected, life);
     let none = Vec::new();
     list.transitions(expected, life, seen.transitions.get(&life.id).unwrap_or(&none));
     list.segments(expected, seen.segments.get(&life.id).unwrap_or(&none_segments()));
@@ -237,7 +238,9 @@ impl Differences {
             Endpoint::Server => "server",
         };
         let unknown_is_right = expected.older;
-        if !(unknown_is_right && life.endpoint.is_none()) {
+        if expected.restored {
+            self.unless_equal("endpoint", &None, &life.endpoint.as_deref());
+        } else if !(unknown_is_right && life.endpoint.is_none()) {
             self.unless_equal("endpoint", &Some(endpoint), &life.endpoint.as_deref());
         }
         if !(unknown_is_right && life.closed_by.is_none()) {
@@ -288,12 +291,12 @@ impl Differences {
         }
     }
 
-    fn times(&mut self, life: &Life) {
+    fn times(&mut self, expected: &Expected, life: &Life) {
         let known: Vec<_> = life.states.iter().filter_map(|step| step.at).collect();
         if !known.is_sorted() {
             self.0.push("the times of its states go back".into());
         }
-        let first = life.states.first().and_then(|step| step.at);
+        let first = life.states.first().and_then(|step| step.at).filter(|_| !expected.restored);
         self.unless_equal("opened_at", &first, &life.opened_at);
         let end = if life.is_over() { life.states.last().and_then(|s| s.at) } else { None };
         self.unless_equal("closed_at", &end, &life.closed_at);

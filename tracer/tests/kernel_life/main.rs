@@ -48,6 +48,7 @@ impl Once {
 
 fn main() -> ExitCode {
     actor::act_if_asked();
+    scenarios::connect_and_end_if_asked();
     let arguments = Arguments::from_args();
     if let (false, Some(why)) = (arguments.list, environment::missing()) {
         environment::skip("kernel_life", &why);

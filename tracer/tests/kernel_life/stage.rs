@@ -1,9 +1,12 @@
 //! Where a scenario plays: namespaces, the processes at both ends, and the wire between them if there is one.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::os::fd::RawFd;
+use std::process::Command;
 use std::sync::{Arc, Condvar, Mutex};
 
 use crate::support::actor::{Actor, Conn, Listener, Options};
+use crate::support::environment;
 use crate::support::netns::Namespace;
 use crate::support::wire::Wire;
 use crate::support::{STEP, procnet, wait_until};
@@ -63,6 +66,19 @@ impl Stage {
         self.wire.as_ref().expect("this scenario's row asks for a wire")
     }
 
+    /// Another wire beside the first one, with the same addresses at its ends.
+    pub fn second_wire(&self, name: &str) -> Wire {
+        let server_side = self.server_side.as_ref().expect("this scenario's row asks for a wire");
+        let (left, right) = (host(self.network, 2), host(self.network, 1));
+        Wire::named(name, (&self.client_side, left), (server_side, right)).expect("make a wire")
+    }
+
+    /// The index of a device in the client's and in the server's namespace.
+    pub fn interfaces(&self, device: &str) -> [i32; 2] {
+        let server_side = self.server_side.as_ref().unwrap_or(&self.client_side);
+        [self.client_side.interface(device), server_side.interface(device)]
+    }
+
     /// The namespaces' inodes.
     pub fn namespaces(&self) -> Vec<u32> {
         [Some(&self.client_side), self.server_side.as_ref()]
@@ -78,6 +94,24 @@ impl Stage {
         if let Some(side) = &self.server_side {
             side.sysctl(name, value);
         }
+    }
+
+    /// Loads rules of nft(8) into the client's namespace; false, said loudly, where that program is
+    /// missing.
+    pub fn translate(&self, rules: &str) -> bool {
+        let Some(nft) = environment::program("nft") else {
+            eprintln!("address translation: skipped: no nft here");
+            return false;
+        };
+        let output = self.client_side.run(|| Command::new(nft).arg(rules).output());
+        let output = output.expect("start nft");
+        assert!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+        true
+    }
+
+    /// For a child process that is to enter the client's namespace.
+    pub fn client_namespace(&self) -> RawFd {
+        self.client_side.raw_fd()
     }
 
     /// Waits, in a scenario that begins before the tracer does, until the tracer is up.

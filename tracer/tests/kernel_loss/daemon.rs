@@ -1,8 +1,9 @@
 //! A daemon: what it tells those who watch, what it keeps and what it counts are the same.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::process::Command;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use tracer::record::Record;
@@ -89,5 +90,58 @@ pub fn tells_keeps_and_counts() -> Result<(), String> {
         Ok(())
     } else {
         Err(format!("of {expected} connections {told} told, {kept} kept, {counted} counted"))
+    }
+}
+
+/// A connection with one request, over within a millisecond or so. This process has both ends.
+fn short_connection() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a listener");
+    let address = listener.local_addr().expect("its address");
+    let mut client = TcpStream::connect(address).expect("a connection");
+    let (mut server, _) = listener.accept().expect("its other end");
+    client.write_all(b"GET /short HTTP/1.1\r\nhost: x\r\n\r\n").expect("ask");
+    assert!(server.read(&mut [0; 1024]).expect("be asked") > 0);
+    server.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").expect("answer");
+    assert!(client.read(&mut [0; 1024]).expect("be answered") > 0);
+}
+
+/// Lines of a daemon name owner and ports of a connection that is over before the daemon's next block.
+pub fn knows_short_connections() -> Result<(), String> {
+    let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
+    let socket = folder.path().join("tracer.sock");
+    let namespace = Namespace::new().map_err(|e| e.to_string())?;
+    let _daemon = Daemon::start(&socket, &[]);
+    let mut watch = Command::new(environment::tracer())
+        .args(["watch", "--plain", "--from"])
+        .arg(&socket)
+        .arg(format!("netns:{}", namespace.inode()))
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(|e| e.to_string())?;
+    let stdout = watch.stdout.take().expect("stdout is piped");
+    let (lines, told) = channel();
+    std::thread::spawn(move || {
+        let all = BufReader::new(stdout).lines().map_while(Result::ok);
+        all.map(|line| lines.send(line)).take_while(Result::is_ok).count();
+    });
+    let next = || told.recv_timeout(Duration::from_secs(60)).map_err(|e| e.to_string());
+    // The host's line: it watches.
+    let result = next().and_then(|_| {
+        namespace.run(short_connection);
+        let mut requests = Vec::new();
+        while requests.len() < 2 {
+            requests.extend(Some(next()?).filter(|line| line.contains("GET ")));
+        }
+        Ok(requests)
+    });
+    watch.kill().and_then(|()| watch.wait()).map_err(|e| e.to_string())?;
+    let owner = format!("[{}]", std::process::id());
+    let requests = result?;
+    println!("{}", requests.join("\n"));
+    let is_known = |line: &String| line.contains(&owner) && !line.contains(":*");
+    if requests.iter().all(is_known) {
+        Ok(())
+    } else {
+        Err(format!("not by {owner}, or without a port: {requests:?}"))
     }
 }

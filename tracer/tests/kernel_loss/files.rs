@@ -26,6 +26,7 @@ struct Recorder {
 }
 
 impl Recorder {
+    /// Comes back when it traces, which a line says.
     fn start(output: &Path, arguments: &[&str]) -> Result<Recorder, String> {
         let mut child = Command::new(environment::tracer())
             .args(["record", "-o"])
@@ -45,7 +46,9 @@ impl Recorder {
                 }
             }
         });
-        Ok(Recorder { child, said })
+        let recorder = Recorder { child, said };
+        recorder.wait_for("tracing")?;
+        Ok(recorder)
     }
 
     /// Waits until it says something with `word` in it.
@@ -147,7 +150,6 @@ pub fn of_the_last_minutes() -> Result<(), String> {
     let when = format!("outcome:refused netns:{netns}");
     let arguments = ["--last", "10m", "--when", when.as_str()];
     let recorder = Recorder::start(&folder.path().join("run.trace"), &arguments)?;
-    recorder.wait_for("kept in memory")?;
     make_connections(&namespace);
     let (_client, _server, address) = lasting(&namespace);
     let nobody = namespace.run(|| {
@@ -193,10 +195,6 @@ pub fn of_two_hosts() -> Result<(), String> {
     let only = format!("netns:{netns}");
     let clients = Recorder::start(&ours, &["role:client", &only])?;
     let servers = Recorder::start(&theirs, &["role:server", &only])?;
-    let begun = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() > 0);
-    if !wait_until(LONG, || begun(&ours) && begun(&theirs)) {
-        return Err("the recordings do not begin".to_owned());
-    }
     make_connections(&namespace);
     clients.stop()?;
     servers.stop()?;

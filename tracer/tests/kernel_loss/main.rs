@@ -62,6 +62,7 @@ fn main() -> ExitCode {
         trial("a_reader_that_never_reads_does_not_keep_it_running", told_twice),
         trial("what_is_thrown_away_unread_is_counted", thrown_away),
         trial("what_a_daemon_tells_keeps_and_counts_is_the_same", daemon::tells_keeps_and_counts),
+        trial("a_daemons_lines_know_a_short_connection", daemon::knows_short_connections),
         trial("a_recording_in_several_files_is_whole_in_each", files::in_several_files),
         trial("recordings_of_two_hosts_become_one_by_one_clock", files::of_two_hosts),
         trial("the_last_minutes_are_written_when_something_happens", files::of_the_last_minutes),

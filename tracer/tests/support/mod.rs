@@ -6,12 +6,15 @@
 pub mod actor;
 pub mod daemon;
 pub mod environment;
+pub mod expect;
 pub mod load;
 pub mod netns;
 pub mod packet;
+pub mod place;
 pub mod procnet;
 pub mod records;
 pub mod shield;
+pub mod table;
 pub mod tcpstates;
 pub mod trace_page;
 pub mod tracing;

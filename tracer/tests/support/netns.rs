@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 
+use netlink_sys::Socket as NetlinkSocket;
+use netlink_sys::protocols::NETLINK_ROUTE;
 use nix::sched::{CloneFlags, setns, unshare};
 use socket2::{Domain, Socket, Type};
 
@@ -50,6 +52,12 @@ impl Namespace {
         })
     }
 
+    /// The index of a device inside.
+    pub fn interface(&self, device: &str) -> i32 {
+        let index = self.run(|| nix::net::if_::if_nametoindex(device));
+        i32::try_from(index.expect("a device that was made")).expect("indexes are positive ints")
+    }
+
     /// Sets `/proc/sys/net/<name>` inside, e.g. `ipv4/tcp_fin_timeout`.
     pub fn sysctl(&self, name: &str, value: &str) {
         let path = format!("/proc/sys/net/{name}");
@@ -74,6 +82,40 @@ pub fn set_address(device: &str, address: Ipv4Addr) -> io::Result<()> {
     interface(libc::SIOCSIFADDR, &mut request)?;
     request.ifr_ifru.ifru_netmask = socket_address(Ipv4Addr::new(255, 255, 255, 0));
     interface(libc::SIOCSIFNETMASK, &mut request)
+}
+
+/// Lets a device of the calling thread's namespace take packets of so many bytes, over IPv6 also more than 64 KiB
+/// (Linux 5.19 and newer).
+pub fn set_max_packet_bytes(device: &str, bytes: u32) -> io::Result<()> {
+    // include/uapi/linux/if_link.h
+    const IFLA_GRO_MAX_SIZE: u16 = 58;
+    const IFLA_GSO_MAX_SIZE: u16 = 41;
+    let mut socket = NetlinkSocket::new(NETLINK_ROUTE)?;
+    socket.bind_auto()?;
+    let name = std::ffi::CString::new(device)?;
+    // SAFETY: the name ends in NUL and lives across the call.
+    let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
+    let mut body = [&[0; 4][..], &index.to_ne_bytes(), &[0; 8]].concat(); // struct ifinfomsg
+    for attribute in [IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE] {
+        let head = [8_u16.to_ne_bytes(), attribute.to_ne_bytes()].concat();
+        body.extend([&head[..], &bytes.to_ne_bytes()].concat());
+    }
+    let flags = (libc::NLM_F_REQUEST | libc::NLM_F_ACK) as u16;
+    let length = u32::try_from(16 + body.len()).expect("a short message");
+    let header = [
+        &length.to_ne_bytes()[..],
+        &libc::RTM_NEWLINK.to_ne_bytes(),
+        &flags.to_ne_bytes(),
+        &[0; 8],
+    ];
+    socket.send(&[header.concat(), body].concat(), 0)?;
+    let (answer, _) = socket.recv_from_full()?;
+    // struct nlmsgerr begins with a negative errno, or 0.
+    let errno = answer.get(16..20).and_then(|bytes| bytes.try_into().ok());
+    match errno.map_or(-libc::EPROTO, i32::from_ne_bytes) {
+        0 => Ok(()),
+        errno => Err(io::Error::from_raw_os_error(-errno)),
+    }
 }
 
 /// An interface request that names its device.

@@ -76,6 +76,12 @@ pub struct Life {
     pub srtt_us: Option<u64>,
     pub exchanges: u64,
     pub lost_events: u64,
+    pub isn_sent: Option<u32>,
+    pub isn_received: Option<u32>,
+    pub bypasses_tcp: bool,
+    /// The client that a proxy speaks for.
+    #[serde(default)]
+    pub proxied_for: Option<Address>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -147,6 +153,13 @@ impl Life {
 
     pub fn remote(&self) -> SocketAddr {
         self.remote.into()
+    }
+
+    /// Whether it began to stand under the tracer, without a handshake.
+    pub fn is_restored(&self) -> bool {
+        !self.older_than_tracer
+            && self.opened_at.is_none()
+            && self.states.first().is_some_and(|step| step.state == TcpState::Established)
     }
 
     /// The states alone.

@@ -14,7 +14,8 @@ use super::netns::{Namespace, bring_up, ioctl, named, set_address};
 use super::packet::Segment;
 use super::{STEP, wait_until};
 
-const DEVICE: &str = "wire";
+/// The only device of most scenarios.
+pub const DEVICE: &str = "wire";
 
 /// What happens to a segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,9 +68,18 @@ pub struct Wire {
 impl Wire {
     /// Joins two namespaces; each end gets the address given, with a /24 prefix.
     pub fn new(left: (&Namespace, Ipv4Addr), right: (&Namespace, Ipv4Addr)) -> io::Result<Wire> {
+        Wire::named(DEVICE, left, right)
+    }
+
+    /// The same, beside another one; its device at each end has this name.
+    pub fn named(
+        name: &str,
+        left: (&Namespace, Ipv4Addr),
+        right: (&Namespace, Ipv4Addr),
+    ) -> io::Result<Wire> {
         let shared = Arc::new(Shared {
-            left: left.0.run(|| device(left.1))?,
-            right: right.0.run(|| device(right.1))?,
+            left: left.0.run(|| device(name, left.1))?,
+            right: right.0.run(|| device(name, right.1))?,
             state: Mutex::new(State {
                 rule: Box::new(|_| Fate::Pass),
                 held: Vec::new(),
@@ -198,7 +208,7 @@ impl Shared {
 }
 
 /// Makes a tun device in the calling thread's namespace, with an address, up.
-fn device(address: Ipv4Addr) -> io::Result<File> {
+fn device(name: &str, address: Ipv4Addr) -> io::Result<File> {
     let file = OpenOptions::new()
         .read(true)
         .write(true)
@@ -207,10 +217,10 @@ fn device(address: Ipv4Addr) -> io::Result<File> {
         .map_err(|e| {
             io::Error::new(e.kind(), format!("/dev/net/tun: {e} (is module tun loaded?)"))
         })?;
-    let mut request = named(DEVICE);
+    let mut request = named(name);
     request.ifr_ifru.ifru_flags = (libc::IFF_TUN | libc::IFF_NO_PI) as i16;
     ioctl(file.as_fd().as_raw_fd(), libc::TUNSETIFF as libc::Ioctl, &mut request)?;
-    set_address(DEVICE, address)?;
-    bring_up(DEVICE)?;
+    set_address(name, address)?;
+    bring_up(name)?;
     Ok(file)
 }

@@ -22,9 +22,12 @@ use crate::project::Project;
 pub const PORT: u16 = 8487;
 /// The static file's size.
 const FILE_BYTES: usize = 200;
+/// The size of the page that nginx sends in chunks.
+const PAGE_BYTES: usize = 1_000_000;
 /// Connections at the same time.
 const CHURN_CLIENTS: u32 = 8;
 const KEEP_ALIVE_CLIENTS: u32 = 16;
+const PAGE_CLIENTS: u32 = 4;
 /// Connections to one server address: further ones would meet the TIME_WAIT of the first, for a
 /// client takes every second port of its range.
 const CONNECTIONS_TO_AN_ADDRESS: u32 = 10_000;
@@ -38,6 +41,8 @@ pub enum Load {
     Churn,
     /// wrk: as many requests as possible on a few connections
     KeepAlive,
+    /// wrk: as many large pages in chunks as possible on a few connections
+    Chunked,
     /// h2load: half of the requests that are possible, and how long each takes
     FixedRate,
     /// iperf3: a few parallel streams
@@ -45,12 +50,14 @@ pub enum Load {
 }
 
 impl Load {
-    pub const ALL: [Self; 4] = [Self::Churn, Self::KeepAlive, Self::FixedRate, Self::Transfer];
+    pub const ALL: [Self; 5] =
+        [Self::Churn, Self::KeepAlive, Self::Chunked, Self::FixedRate, Self::Transfer];
 
     pub const fn name(self) -> &'static str {
         match self {
             Self::Churn => "a connection per request",
             Self::KeepAlive => "keep-alive",
+            Self::Chunked => "chunked pages",
             Self::FixedRate => "fixed rate",
             Self::Transfer => "transfer",
         }
@@ -65,6 +72,9 @@ impl Load {
             Self::KeepAlive => {
                 format!("the same nginx, `wrk -t1 -c{KEEP_ALIVE_CLIENTS}`, connections kept")
             }
+            Self::Chunked => format!(
+                "the same nginx with a page of {PAGE_BYTES} B, which its `ssi` filter makes chunked; `wrk -t1 -c{PAGE_CLIENTS}`, connections kept"
+            ),
             Self::FixedRate => format!(
                 "the same nginx, `h2load --h1 -c{KEEP_ALIVE_CLIENTS} --rps`, in all half of the requests per second that it serves untraced"
             ),
@@ -76,7 +86,7 @@ impl Load {
     pub const fn unit(self) -> &'static str {
         match self {
             Self::Churn => "connections/s",
-            Self::KeepAlive => "requests/s",
+            Self::KeepAlive | Self::Chunked => "requests/s",
             Self::FixedRate => "p99 in µs",
             Self::Transfer => "bit/s",
         }
@@ -154,7 +164,9 @@ pub fn serve(place: &Place, load: Load) -> Result<Process> {
 
 fn nginx(place: &Place) -> Result<Process> {
     let dir = place.scratch;
-    fs::write(dir.join("small"), "x".repeat(FILE_BYTES)).context("writing the served file")?;
+    for (name, bytes) in [("small", FILE_BYTES), ("page", PAGE_BYTES)] {
+        fs::write(dir.join(name), "x".repeat(bytes)).context("writing a served file")?;
+    }
     let config = dir.join("nginx.conf");
     fs::write(&config, nginx_config(dir)).context("writing nginx's configuration")?;
     let mut command = place.program("nginx")?;
@@ -183,7 +195,12 @@ fn nginx_config(dir: &Path) -> String {
            keepalive_timeout 600s;\n  \
            client_header_timeout 600s;\n  \
            keepalive_requests 1000000000;\n  \
-           server {{ listen {PORT} backlog=65535; root '{dir}'; }}\n\
+           server {{\n    \
+             listen {PORT} backlog=65535;\n    \
+             root '{dir}';\n    \
+             # A filter that may change the length takes it away; this one costs less than gzip.\n    \
+             location = /page {{ ssi on; ssi_types *; }}\n  \
+           }}\n\
          }}\n"
     )
 }
@@ -195,14 +212,15 @@ const MAX_CONNECTIONS: u32 = 20_000;
 pub fn run(place: &Place, load: Load, size: Size) -> Result<Outcome> {
     match load {
         Load::Churn => churn(place, 0..size.churn_addresses),
-        Load::KeepAlive => keep_alive(place, size.seconds),
+        Load::KeepAlive => keep_alive(place, KEEP_ALIVE_CLIENTS, "small", size.seconds),
+        Load::Chunked => keep_alive(place, PAGE_CLIENTS, "page", size.seconds),
         Load::FixedRate => fixed_rate(place, size),
         Load::Transfer => transfer(place, size.seconds),
     }
 }
 
-fn url(number: u8) -> String {
-    format!("http://127.84.0.{}:{PORT}/small", number + 1)
+fn url(number: u8, file: &str) -> String {
+    format!("http://127.84.0.{}:{PORT}/{file}", number + 1)
 }
 
 /// A run of ab for each server address; their times are added up.
@@ -211,7 +229,7 @@ pub fn churn(place: &Place, addresses: Range<u8>) -> Result<Outcome> {
     for address in addresses {
         let mut command = place.program("ab")?;
         command.args(["-q", "-n", &CONNECTIONS_TO_AN_ADDRESS.to_string()]);
-        command.args(["-c", &CHURN_CLIENTS.to_string(), &url(address)]);
+        command.args(["-c", &CHURN_CLIENTS.to_string(), &url(address, "small")]);
         let text = output(&mut command, place.scratch, PATIENCE)?;
         let said = parse::ab(&text).with_context(|| format!("ab said {text}"))?;
         if said.failed > 0 {
@@ -223,15 +241,16 @@ pub fn churn(place: &Place, addresses: Range<u8>) -> Result<Outcome> {
     Ok(Outcome { score: requests as f64 / seconds, requests, under_way: 0, seconds })
 }
 
-fn keep_alive(place: &Place, seconds: u32) -> Result<Outcome> {
+fn keep_alive(place: &Place, clients: u32, file: &str, seconds: u32) -> Result<Outcome> {
     let mut command = place.program("wrk")?;
-    command.args(["-t1", &format!("-c{KEEP_ALIVE_CLIENTS}"), &format!("-d{seconds}s"), &url(0)]);
+    let (clients_flag, length_flag) = (format!("-c{clients}"), format!("-d{seconds}s"));
+    command.args(["-t1", &clients_flag, &length_flag, &url(0, file)]);
     let text = output(&mut command, place.scratch, PATIENCE)?;
     let said = parse::wrk(&text).with_context(|| format!("wrk said {text}"))?;
     Ok(Outcome {
         score: said.per_second,
         requests: said.requests,
-        under_way: u64::from(KEEP_ALIVE_CLIENTS),
+        under_way: u64::from(clients),
         seconds: said.requests as f64 / said.per_second,
     })
 }
@@ -248,7 +267,7 @@ fn fixed_rate(place: &Place, size: Size) -> Result<Outcome> {
     let _ = fs::remove_file(&log);
     let each = f64::from(size.rate) / f64::from(KEEP_ALIVE_CLIENTS);
     let mut command = h2load(place, size.seconds)?;
-    command.arg(format!("--rps={each:.1}")).arg("--log-file").arg(&log).arg(url(0));
+    command.arg(format!("--rps={each:.1}")).arg("--log-file").arg(&log).arg(url(0, "small"));
     output(&mut command, place.scratch, PATIENCE)?;
     let text = fs::read_to_string(&log).context("reading h2load's log")?;
     let said = parse::h2load_log(&text).context("h2load logged no successful request")?;
@@ -264,7 +283,7 @@ fn fixed_rate(place: &Place, size: Size) -> Result<Outcome> {
 pub fn saturation(place: &Place) -> Result<f64> {
     const SECONDS: u32 = 1;
     let _server = serve(place, Load::FixedRate)?;
-    let text = output(h2load(place, SECONDS)?.arg(url(0)), place.scratch, PATIENCE)?;
+    let text = output(h2load(place, SECONDS)?.arg(url(0, "small")), place.scratch, PATIENCE)?;
     parse::h2load_per_second(&text).with_context(|| format!("h2load said {text}"))
 }
 

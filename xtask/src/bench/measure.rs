@@ -140,7 +140,7 @@ impl Measured {
         self.spread(|run| {
             let things = match self.cell.load {
                 Load::Churn => run.transitions,
-                Load::KeepAlive | Load::FixedRate => run.ran.outcome.requests * 2,
+                Load::KeepAlive | Load::Chunked | Load::FixedRate => run.ran.outcome.requests * 2,
                 Load::Transfer => 0,
             };
             run.cost.cpu_us as f64 / things as f64

@@ -29,7 +29,7 @@ const MANY: u32 = 5;
 const SOME: u32 = 3;
 
 /// Each load with those who have something to see in it.
-const CELLS: [(Load, &[(&str, u32)]); 4] = [
+const CELLS: [(Load, &[(&str, u32)]); 5] = [
     (
         Load::Churn,
         &[
@@ -55,7 +55,6 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
     (
         Load::KeepAlive,
         &[
-            (STATES, SOME),
             (RECORDING, MANY),
             ("tracer, JSON lines", SOME),
             (VIEW, SOME),
@@ -66,19 +65,12 @@ const CELLS: [(Load, &[(&str, u32)]); 4] = [
             (EMPTY, SOME),
         ],
     ),
+    (Load::Chunked, &[(RECORDING, MANY), (DRAINED, SOME), ("tshark", SOME), ("tcpdump", SOME)]),
     (
         Load::FixedRate,
-        &[
-            (STATES, SOME),
-            (RECORDING, MANY),
-            (VIEW, SOME),
-            (DRAINED, MANY),
-            ("tshark", SOME),
-            ("tcpdump", SOME),
-            (EMPTY, MANY),
-        ],
+        &[(RECORDING, MANY), (VIEW, SOME), (DRAINED, MANY), ("tcpdump", SOME), (EMPTY, MANY)],
     ),
-    (Load::Transfer, &[(RECORDING, MANY), ("tshark", SOME), ("tcpdump", SOME), (EMPTY, SOME)]),
+    (Load::Transfer, &[(RECORDING, MANY), ("tcpdump", SOME), (EMPTY, SOME)]),
 ];
 
 /// What a run of the command was asked to do.
@@ -142,7 +134,7 @@ fn beside_the_load(cell: &Cell) -> f64 {
         Kind::Tracer(Mode::Recording | Mode::RecordedHooks(_) | Mode::Json) => match cell.load {
             Load::KeepAlive => 6.0,
             Load::FixedRate => 4.0,
-            Load::Churn | Load::Transfer => 2.5,
+            Load::Churn | Load::Chunked | Load::Transfer => 2.5,
         },
         Kind::Tracer(_) => 1.5,
         Kind::Tshark if cell.load == Load::KeepAlive => 18.0,

@@ -149,6 +149,7 @@ fn in_unit(load: Load, spread: Spread) -> String {
     match load {
         Load::Transfer => format!("{spread:.1} Gbit/s", spread = scaled(spread, 1e-9)),
         Load::FixedRate => format!("{spread:.0} µs p99"),
+        Load::Chunked => format!("{spread:.0} {}", load.unit()),
         Load::Churn | Load::KeepAlive => {
             format!("{spread:.1} k{}", load.unit(), spread = scaled(spread, 1e-3))
         }
@@ -162,7 +163,7 @@ fn scaled(spread: Spread, by: f64) -> Spread {
 const fn each_title(load: Load) -> &'static str {
     match load {
         Load::Churn => "own µs / state change",
-        Load::KeepAlive | Load::FixedRate => "own µs / exchange told",
+        Load::KeepAlive | Load::Chunked | Load::FixedRate => "own µs / exchange told",
         Load::Transfer => "own µs",
     }
 }

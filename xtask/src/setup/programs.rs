@@ -38,15 +38,19 @@ impl Program {
 }
 
 /// Peers and witnesses of the kernel tests.
-pub const FOR_TESTS: [Program; 11] = [
+pub const FOR_TESTS: [Program; 15] = [
     Program::new("nginx", "nginx-light", "-v"),
     Program::new("haproxy", "haproxy", "-v"),
+    Program::new("apache2", "apache2-bin", "-v"),
+    Program::new("node", "nodejs", "--version"),
     Program::new("ab", "apache2-utils", "-V"),
     Program::new("wrk", "wrk", "-h"),
     Program::new("curl", "curl", "--version"),
+    Program::new("wget", "wget", "--version"),
     Program::new("tcpstates", "libbpf-tools", "--version"),
     Program::new("tmux", "tmux", "-V"),
     Program::new("ip", "iproute2", "-V"),
+    Program::new("nft", "nftables", "--version"),
     Program {
         environment: "PYTHONHOME=\"$root/usr\"",
         ..Program::new("python3", "python3", "--version")

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The tests that need nothing but a kernel, and so run inside an emulator too.
-const IN_EMULATOR: [&str; 2] = ["kernel_filter", "kernel_life"];
+const IN_EMULATOR: [&str; 3] = ["kernel_cases", "kernel_filter", "kernel_life"];
 
 /// The compiled tests and the program under test.
 pub struct Built {
@@ -119,19 +119,39 @@ fn executable(message: &str) -> Option<Test> {
     Some(Test { name: name.to_owned(), file: file.into() })
 }
 
-fn on_this_host(project: &Project, built: &Built, args: &[String]) -> Result<Outcome> {
+/// Compiles one kernel test and runs it on this host with further environment variables.
+pub fn alone(
+    project: &Project,
+    name: &str,
+    variables: &[(&str, &str)],
+    args: &[String],
+) -> Result<Outcome> {
+    let built = build(project, &[name.to_owned()])?;
     if let Some(reason) = why_not_here() {
         return Ok(Outcome::Skipped(reason));
     }
-    // The tests themselves say what they cannot do without.
+    get_programs(project);
+    let test = built.tests.first().with_context(|| format!("there is no test {name}"))?;
+    counted(as_root(project, test, variables)?.args(args))
+}
+
+/// The tests themselves name what they cannot do without.
+fn get_programs(project: &Project) {
     match programs::ensure(project, &programs::FOR_TESTS) {
         Ok(missing) => missing.into_iter().for_each(say),
         Err(error) => say(format_args!("programs for tests: {error:#}")),
     }
+}
+
+fn on_this_host(project: &Project, built: &Built, args: &[String]) -> Result<Outcome> {
+    if let Some(reason) = why_not_here() {
+        return Ok(Outcome::Skipped(reason));
+    }
+    get_programs(project);
     let mut passed = Vec::new();
     let mut failed = Vec::new();
     for test in &built.tests {
-        match counted(as_root(project, test)?.args(args))? {
+        match counted(as_root(project, test, &[])?.args(args))? {
             Outcome::Passed(counts) => passed.push(format!("{}: {counts}", test.name)),
             Outcome::Failed(counts) => failed.push(format!("{}: {counts}", test.name)),
             Outcome::Skipped(_) => {}
@@ -178,18 +198,24 @@ fn ask_for_root() -> bool {
 
 const PROMPT: &str = "the kernel tests load BPF programs and need root; password for %u: ";
 
-fn as_root(project: &Project, test: &Test) -> Result<Command> {
-    let path = project.path_with_tools()?;
+fn as_root(project: &Project, test: &Test, variables: &[(&str, &str)]) -> Result<Command> {
+    let mut environment = vec![("PATH", project.path_with_tools()?)];
+    let variables = [("TRACER_KERNEL_TESTS", "1")].iter().chain(variables);
+    environment.extend(variables.map(|(name, value)| (*name, value.into())));
     let mut command;
     if is_root() {
         command = Command::new(&test.file);
-        command.env("PATH", path).env("TRACER_KERNEL_TESTS", "1");
+        command.envs(environment);
     } else {
         // sudo sets the environment up anew.
         command = Command::new("sudo");
-        let mut assignment = std::ffi::OsString::from("PATH=");
-        assignment.push(path);
-        command.args(["--non-interactive", "env", "TRACER_KERNEL_TESTS=1"]).arg(assignment);
+        command.args(["--non-interactive", "env"]);
+        for (name, value) in environment {
+            let mut assignment = std::ffi::OsString::from(name);
+            assignment.push("=");
+            assignment.push(value);
+            command.arg(assignment);
+        }
         command.arg(&test.file);
     }
     // As cargo starts tests.

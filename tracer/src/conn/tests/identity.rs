@@ -82,6 +82,7 @@ fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers(
             op: TimerOp::Start,
             of: TimerOf::Request,
             state: SynRecv,
+            isns: None,
         };
         script.tell(Hook::Timers, 0, Body::Timer(timer));
     }
@@ -93,7 +94,7 @@ fn equal_addresses_in_different_namespaces_are_paired_by_their_sequence_numbers(
 fn loopback_ends_of_two_namespaces_are_no_pair() {
     let mut script = Script::new();
     let on_loopback = |port| SocketAddress { ip: std::net::Ipv4Addr::LOCALHOST.into(), port };
-    let client = Tuple { netns: 1, local: on_loopback(40_000), remote: on_loopback(80) };
+    let client = Tuple::new(1, on_loopback(40_000), on_loopback(80));
     script.state(CLIENT, client, Close, SynSent);
     script.state(CLIENT, client, SynSent, Established);
     let elsewhere = Tuple { netns: 2, ..client.mirrored() };
@@ -145,7 +146,7 @@ fn a_packet_that_was_translated_is_still_its_sockets() {
     script.state(CLIENT, client, SynSent, Established);
     let end = script.end(ConnId(1));
     assert_eq!((end.tuple, end.isn(Direction::Sent)), (client, Some(100)));
-    assert!(script.tracker.find(Some(CLIENT), &translated, false).is_some());
+    assert!(script.tracker.find(Some(CLIENT), &translated).is_some());
     assert_eq!(script.tracker.counters.unattributed, 0);
 }
 
@@ -175,4 +176,84 @@ fn a_socket_that_connects_anew_has_ended_its_life_before_though_that_was_lost() 
     assert_eq!(script.life(Script::CLIENT_ID), [SynSent, Established, Close]);
     assert_eq!(script.verdict(Script::CLIENT_ID), (Outcome::Unknown, None));
     assert_eq!(script.ended(Script::CLIENT_ID).lost_events(), 1);
+}
+
+fn on_interface(index: u32) -> Tuple {
+    Tuple { interface: Interface::with_index(index), ..client_tuple() }
+}
+
+/// SO_BINDTODEVICE and VRF: the kernel looks connections up by the interface too (`inet_match`).
+#[test]
+fn the_same_four_tuple_on_two_interfaces_is_two_connections() {
+    let mut script = Script::new();
+    for (index, isn) in [(2, 100), (3, 200)] {
+        let client = on_interface(index);
+        let server = client.mirrored();
+        let isns = Isns { sent: isn + 400, received: isn };
+        let (client_cookie, server_cookie) = (u64::from(index), u64::from(index) + 10);
+        script.state(client_cookie, client, Close, SynSent);
+        script.segment(client_cookie, client, Direction::Sent, flags::SYN, isn);
+        script.segment(LISTENER, server, Direction::Received, flags::SYN, isn);
+        script.request(REQ + u64::from(index), server, isns);
+        script.state(client_cookie, client, SynSent, Established);
+        script.state(server_cookie, server, Listen, SynRecv);
+        script.child_stands(server_cookie, server, isns);
+    }
+    script.pass(1_000_000);
+    assert!(script.closed.is_empty());
+    let lives = [1, 2, 3, 4].map(|id| script.life(ConnId(id)));
+    let [client, server] = [vec![SynSent, Established], vec![SynRecv, Established]];
+    assert_eq!(lives, [client.clone(), server.clone(), client, server]);
+    let peers: Vec<_> = (1..=4).map(|id| script.end(ConnId(id)).peer()).collect();
+    assert_eq!(peers, [Some(ConnId(2)), Some(ConnId(1)), Some(ConnId(4)), Some(ConnId(3))]);
+}
+
+#[test]
+fn a_packet_without_a_socket_of_its_own_is_nobodys_where_two_interfaces_have_its_tuple() {
+    let mut script = Script::new();
+    for index in [2, 3] {
+        let server = on_interface(index).mirrored();
+        script.request(REQ + u64::from(index), server, Isns { sent: index, received: 100 });
+    }
+    let packet = client_tuple().mirrored().on_any_interface();
+    script.segment(LISTENER, packet, Direction::Received, flags::RST, 101);
+    assert_eq!(script.tracker.counters.unattributed, 1);
+    assert!(script.segments.is_empty());
+}
+
+#[test]
+fn a_reset_that_a_closed_socket_sends_is_its_own_though_another_interface_has_its_tuple() {
+    let mut script = Script::new();
+    for index in [2, 3] {
+        let server = on_interface(index).mirrored();
+        let isns = Isns { sent: index, received: 100 };
+        script.request(REQ + u64::from(index), server, isns);
+        script.state(u64::from(index), server, Listen, SynRecv);
+        script.child_stands(u64::from(index), server, isns);
+    }
+    script.state(2, on_interface(2).mirrored(), Established, Close);
+    let packet = event::Segment {
+        tuple: client_tuple().mirrored().on_any_interface(),
+        direction: Direction::Sent,
+        flags: flags::RST | flags::ACK,
+        seq: 3,
+        ack: Some(101),
+        payload_bytes: 0,
+        retransmit: false,
+        by_tuple: true,
+    };
+    script.tell(Hook::Segments, 2, Body::Segment(packet));
+    assert_eq!(script.segments.iter().map(|s| s.conn).collect::<Vec<_>>(), [ConnId(1)]);
+}
+
+#[test]
+fn a_listeners_answer_is_of_the_connection_whose_syn_it_answers() {
+    let mut script = Script::new();
+    for (index, isn) in [(2, 100), (3, 200)] {
+        let server = on_interface(index).mirrored();
+        script.request(REQ + u64::from(index), server, Isns { sent: 500, received: isn });
+    }
+    let packet = client_tuple().mirrored().on_any_interface();
+    script.segment(LISTENER, packet, Direction::Sent, flags::SYN | flags::ACK, 500);
+    assert_eq!(script.segments.iter().map(|s| s.conn).collect::<Vec<_>>(), [ConnId(1)]);
 }

@@ -3,8 +3,8 @@
 use tracer_common::{Hook, TimerOf, TimerOp};
 
 use super::*;
-use crate::event::{self, Body, Counters, Event, Task, Tuple};
-use crate::record::{ClosedBy, ConnId, Outcome, SocketAddress, Source};
+use crate::event::{self, Body, Counters, Event, Interface, Isns, Task, Tuple};
+use crate::record::{self, ClosedBy, ConnId, Outcome, SocketAddress, Source};
 use crate::tcp::{Direction, TcpState, flags};
 use crate::time::Timestamp;
 
@@ -17,7 +17,9 @@ mod ending;
 mod identity;
 mod opening;
 mod order;
+mod repair;
 mod sockets;
+mod translated;
 mod verdicts;
 
 const CLIENT: u64 = 11;
@@ -32,6 +34,7 @@ struct Script {
     now_us: u64,
     transitions: Vec<(ConnId, TcpState, TcpState, Source)>,
     closed: Vec<Connection>,
+    segments: Vec<record::Segment>,
 }
 
 fn address(port: u16) -> SocketAddress {
@@ -39,7 +42,7 @@ fn address(port: u16) -> SocketAddress {
 }
 
 fn client_tuple() -> Tuple {
-    Tuple { netns: 1, local: address(40_000), remote: address(80) }
+    Tuple::new(1, address(40_000), address(80))
 }
 
 fn task(pid: u32, name: &str) -> Task {
@@ -59,6 +62,9 @@ fn state_event(tuple: Tuple, from: TcpState, to: TcpState, errno: i32) -> event:
         fin_received: false,
         orphan: false,
         unwatched: false,
+        repair: false,
+        in_sockmap: false,
+        isns: None,
         counters: Counters::default(),
     }
 }
@@ -67,7 +73,17 @@ impl Script {
     fn new() -> Script {
         let mut tracker = Tracker::new(Limits::default(), true);
         tracker.merge_snapshot(Vec::new(), Timestamp(0));
-        Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() }
+        Script::of(tracker)
+    }
+
+    fn of(tracker: Tracker) -> Script {
+        Script {
+            tracker,
+            now_us: 1_000,
+            transitions: Vec::new(),
+            closed: Vec::new(),
+            segments: Vec::new(),
+        }
     }
 
     fn at(&self) -> Timestamp {
@@ -94,13 +110,14 @@ impl Script {
 
     fn timer(&mut self, cookie: u64, tuple: Tuple, of: TimerOf, op: TimerOp, state: TcpState) {
         let skaddr = if of == TimerOf::TimeWait { TW } else { REQ };
-        let timer = event::Timer { tuple, skaddr, op, of, state };
+        let timer = event::Timer { tuple, skaddr, op, of, state, isns: None };
         self.tell(Hook::Timers, cookie, Body::Timer(timer));
     }
 
     fn segment(&mut self, cookie: u64, tuple: Tuple, direction: Direction, bits: u8, seq: u32) {
         let by_tuple = cookie == LISTENER || cookie == 0;
-        let ack = (bits & flags::ACK != 0).then_some(0);
+        // All SYNs here have 100.
+        let ack = (bits & flags::ACK != 0).then_some(101);
         let segment = event::Segment {
             tuple,
             direction,
@@ -112,6 +129,32 @@ impl Script {
             by_tuple,
         };
         self.tell(Hook::Segments, cookie, Body::Segment(segment));
+    }
+
+    /// A request socket's timer starts, at an address of its own.
+    fn request(&mut self, skaddr: u64, tuple: Tuple, isns: Isns) {
+        let timer = event::Timer {
+            tuple,
+            skaddr,
+            op: TimerOp::Start,
+            of: TimerOf::Request,
+            state: SynRecv,
+            isns: Some(isns),
+        };
+        self.tell(Hook::Timers, 0, Body::Timer(timer));
+    }
+
+    /// A server's child becomes ESTABLISHED.
+    fn child_stands(&mut self, cookie: u64, tuple: Tuple, isns: Isns) {
+        let state =
+            event::State { isns: Some(isns), ..state_event(tuple, SynRecv, Established, 0) };
+        self.tell(Hook::State, cookie, Body::State(state));
+    }
+
+    /// A change in repair mode.
+    fn repaired(&mut self, cookie: u64, tuple: Tuple, from: TcpState, to: TcpState, errno: i32) {
+        let state = event::State { repair: true, ..state_event(tuple, from, to, errno) };
+        self.tell(Hook::State, cookie, Body::State(state));
     }
 
     fn pass(&mut self, us: u64) {
@@ -127,6 +170,7 @@ impl Script {
             match change {
                 Change::Transition(_, t) => self.transitions.push((t.conn, t.from, t.to, t.source)),
                 Change::Closed(_, connection) => self.closed.push(*connection),
+                Change::Segment(segment) => self.segments.push(segment),
                 _ => {}
             }
         }

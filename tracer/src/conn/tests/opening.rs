@@ -22,7 +22,7 @@ fn a_child_born_without_its_tuple_and_cookie_is_tied_by_its_next_event() {
     let server = client_tuple().mirrored();
     let mut script = Script::new();
     script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
-    let empty = Tuple { netns: 1, local: address(80), remote: address(0) };
+    let empty = Tuple::new(1, address(80), address(0));
     script.state(LISTENER, empty, Listen, SynRecv);
     script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
     script.state(SERVER, server, SynRecv, Established);
@@ -37,7 +37,7 @@ fn a_processor_that_stalls_between_a_childs_birth_and_its_next_event_does_not_en
     let server = client_tuple().mirrored();
     let mut script = Script::new();
     script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
-    let empty = Tuple { netns: 1, local: address(80), remote: address(0) };
+    let empty = Tuple::new(1, address(80), address(0));
     script.state(LISTENER, empty, Listen, SynRecv);
     script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
     script.pass(400_000);
@@ -55,6 +55,44 @@ fn with_syn_cookies_the_server_end_begins_with_its_child() {
     script.state(SERVER, server, SynRecv, Established);
     assert_eq!(script.life(ConnId(1)), [SynRecv, Established]);
     assert_eq!(script.end(ConnId(1)).lost_events(), 0);
+}
+
+#[test]
+fn a_syn_cookies_answer_is_known_from_its_child_and_the_end_opened_with_its_syn() {
+    let server = client_tuple().mirrored();
+    let isns = Isns { sent: 500, received: 100 };
+    let mut script = Script::new();
+    script.segment(LISTENER, server, Direction::Received, flags::SYN, isns.received);
+    let syn_at = script.at();
+    script.pass(300_000);
+    script.state(SERVER, server, Listen, SynRecv);
+    script.child_stands(SERVER, server, isns);
+    let end = script.end(ConnId(1));
+    assert_eq!((end.opened_at(), end.isns()), (Some(syn_at), Some(isns)));
+    let segments: Vec<_> = script
+        .segments
+        .iter()
+        .map(|s| (s.direction, s.flags.to_string(), s.seq, s.ack, s.retransmit, s.at))
+        .collect();
+    assert_eq!(
+        segments,
+        [
+            (Direction::Received, "S".to_owned(), 0, None, false, syn_at),
+            (Direction::Sent, "SA".to_owned(), 0, Some(1), false, syn_at),
+        ]
+    );
+}
+
+#[test]
+fn a_request_sockets_answer_that_was_not_seen_is_not_taken_for_a_cookies() {
+    let server = client_tuple().mirrored();
+    let isns = Isns { sent: 500, received: 100 };
+    let mut script = Script::new();
+    script.segment(LISTENER, server, Direction::Received, flags::SYN, isns.received);
+    script.request(REQ, server, isns);
+    script.state(SERVER, server, Listen, SynRecv);
+    script.child_stands(SERVER, server, isns);
+    assert_eq!(script.segments.len(), 1);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn a_socket_of_the_dump_is_older_and_its_later_life_is_told() {
         }],
         Timestamp(0),
     );
-    let mut script = Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
+    let mut script = Script::of(tracker);
     script.state(CLIENT, client_tuple(), Established, FinWait1);
     let connection = script.end(ConnId(1));
     assert!(connection.older);
@@ -173,7 +173,7 @@ fn a_time_wait_that_begins_again_while_the_census_is_taken_goes_on() {
 /// A tracker that has just begun: the dump is under way.
 fn beginning() -> Script {
     let tracker = Tracker::new(Limits::default(), true);
-    Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() }
+    Script::of(tracker)
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn a_step_is_lost_also_at_the_start_where_those_before_it_were_seen() {
 #[test]
 fn where_no_segments_are_seen_a_child_at_the_start_is_new() {
     let tracker = Tracker::new(Limits::default(), false);
-    let mut script = Script { tracker, now_us: 1_000, transitions: Vec::new(), closed: Vec::new() };
+    let mut script = Script::of(tracker);
     script.tracker.merge_snapshot(Vec::new(), script.at().plus_ns(1_000_000));
     script.state(SERVER, client_tuple(), Listen, SynRecv);
     script.state(SERVER, client_tuple(), SynRecv, Established);

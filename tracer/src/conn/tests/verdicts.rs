@@ -77,7 +77,7 @@ fn a_half_open_connection_ends_by_time_by_reset_or_with_its_listener() {
     assert_eq!(reset.verdict(ConnId(1)), (Outcome::ResetByRemote, None));
 
     let mut aborted = half_open();
-    let listener = Tuple { netns: 1, local: address(80), remote: address(0) };
+    let listener = Tuple::new(1, address(80), address(0));
     aborted.state(LISTENER, listener, Listen, Close);
     aborted.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);
     aborted.pass(1_000_000);
@@ -132,7 +132,7 @@ fn a_request_whose_timer_starts_again_was_not_the_closed_listeners() {
     let mut script = Script::new();
     let server = client_tuple().mirrored();
     script.timer(0, server, TimerOf::Request, TimerOp::Start, SynRecv);
-    let listener = Tuple { netns: 1, local: address(80), remote: address(0) };
+    let listener = Tuple::new(1, address(80), address(0));
     script.state(LISTENER, listener, Listen, Close);
     for again in [true, false] {
         script.timer(0, server, TimerOf::Request, TimerOp::Cancel, SynRecv);

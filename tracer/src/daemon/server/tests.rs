@@ -156,6 +156,69 @@ fn what_changes_often_is_told_once_a_block_and_last_as_it_is() {
     assert!(ports.len() < 20, "{}", ports.len());
 }
 
+/// The only exchange of the examples that says everything, on a connection.
+fn exchange(id: u64) -> Output {
+    let found = records().into_iter().find_map(|record| match record {
+        Record::Exchange(exchange) => Some((*exchange).clone()),
+        _ => None,
+    });
+    let exchange = crate::record::Exchange { conn: ConnId(id), ..found.unwrap() };
+    Output::Record(Record::Exchange(Arc::new(exchange)))
+}
+
+fn record(output: &Output) -> Told {
+    match output {
+        Output::Record(record) => Told::Record(record.clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_record_comes_behind_what_was_known_of_its_connection_when_it_was_made() {
+    let place = Place::new();
+    let (server, mut audience) = (place.listen(), Audience::default());
+    let client = client(&place, Want::Live { filter: None });
+    answer_live(&server, &mut audience, Vec::new());
+    // A short connection: all of it is in one look.
+    let (unbound, bound, owned) = (connection(1, 0), connection(1, 40_000), connection(1, 40_001));
+    let outputs = [
+        Output::Changed(Arc::clone(&unbound)),
+        Output::Changed(Arc::clone(&bound)),
+        exchange(1),
+        exchange(1),
+        Output::Changed(Arc::clone(&owned)),
+        exchange(1),
+        ended(&owned),
+    ];
+    audience.take(&outputs, host().started_at);
+    audience.end();
+    let (told, _) = client.join().unwrap();
+    let expected = [
+        note(&unbound),
+        note(&bound),
+        record(&exchange(1)),
+        record(&exchange(1)),
+        note(&owned),
+        record(&exchange(1)),
+        record_of(&owned),
+    ];
+    assert_eq!(told[1..], expected);
+}
+
+#[test]
+fn a_connection_that_passes_a_filter_by_its_exchange_alone_is_known_with_it() {
+    let place = Place::new();
+    let (server, mut audience) = (place.listen(), Audience::default());
+    let client = client(&place, Want::Live { filter: Some("status:200".to_owned()) });
+    answer_live(&server, &mut audience, Vec::new());
+    let connection = connection(1, 40_000);
+    let outputs = [Output::Changed(Arc::clone(&connection)), exchange(1), exchange(1)];
+    audience.take(&outputs, host().started_at);
+    audience.end();
+    let (told, _) = client.join().unwrap();
+    assert_eq!(told[1..], [note(&connection), record(&exchange(1)), record(&exchange(1))]);
+}
+
 #[test]
 fn a_filter_is_the_clients_own() {
     let place = Place::new();

@@ -78,7 +78,7 @@ fn a_running_process_is_told_from_proc() {
 fn a_process_that_is_gone_is_told_from_its_exec_and_its_events_cgroup() {
     let mut w = world();
     let id = w.make_cgroup(&format!("docker/{ID}"));
-    w.table.observe_exec(7, "/usr/bin/curl");
+    w.table.observe_exec(7, Some("/usr/bin/curl"));
     let facts = w.table.facts(7, id, at(1));
     assert_eq!(facts.exe, some("/usr/bin/curl"));
     assert_eq!(facts.cgroup, Some(format!("/docker/{ID}").into()));
@@ -86,9 +86,9 @@ fn a_process_that_is_gone_is_told_from_its_exec_and_its_events_cgroup() {
 }
 
 #[test]
-fn proc_wins_over_the_path_given_to_exec() {
+fn proc_wins_over_the_exec_event_for_a_process_may_set_its_binary() {
     let mut w = world();
-    w.table.observe_exec(7, "./server");
+    w.table.observe_exec(7, Some("/usr/sbin/criu"));
     w.start(7, "/opt/app/server", "");
     assert_eq!(w.exe(7, 1), some("/opt/app/server"));
 }
@@ -99,7 +99,7 @@ fn an_exec_replaces_what_was_known_at_once() {
     w.start(7, "/usr/bin/bash", "");
     assert_eq!(w.exe(7, 1), some("/usr/bin/bash"));
     w.start(7, "/usr/bin/curl", "");
-    w.table.observe_exec(7, "/usr/bin/curl");
+    w.table.observe_exec(7, Some("/usr/bin/curl"));
     w.end(7);
     assert_eq!(w.exe(7, 1), some("/usr/bin/curl"));
 }
@@ -159,10 +159,34 @@ fn a_replaced_binary_keeps_its_path() {
 }
 
 #[test]
+fn a_file_that_never_was_in_a_directory_keeps_the_mark_that_is_part_of_its_name() {
+    let mut w = world();
+    w.start(7, "/memfd:tool (deleted)", "");
+    assert_eq!(w.exe(7, 1), some("/memfd:tool (deleted)"));
+}
+
+#[test]
+fn a_child_has_the_binary_that_its_parent_had_at_the_fork_and_not_the_one_of_now() {
+    let mut w = world();
+    w.table.observe_exec(6, Some("/usr/bin/sh"));
+    w.start(6, "/usr/bin/sleep", "");
+    w.table.observe_fork(7, 6, at(1));
+    assert_eq!(w.exe(7, 1), some("/usr/bin/sh"));
+}
+
+#[test]
+fn an_exec_whose_path_is_unknown_leaves_no_binary_of_before() {
+    let mut w = world();
+    w.table.observe_exec(7, Some("/usr/bin/sh"));
+    w.table.observe_exec(7, None);
+    assert_eq!(w.exe(7, 1), None);
+}
+
+#[test]
 fn an_unknown_process_is_unknown() {
     let mut w = world();
     assert_eq!(*w.table.facts(7, 99, at(1)), ProcessFacts::default());
-    w.table.observe_exec(8, "");
+    w.table.observe_exec(8, None);
     assert_eq!(w.exe(8, 1), None);
 }
 
@@ -170,7 +194,7 @@ fn an_unknown_process_is_unknown() {
 fn the_table_forgets_the_least_recently_used_and_counts_it() {
     let mut w = world_of(2);
     for pid in [1, 2, 1, 3] {
-        w.table.observe_exec(pid, &format!("/bin/{pid}"));
+        w.table.observe_exec(pid, Some(&format!("/bin/{pid}")));
     }
     assert_eq!(w.table.forgotten(), 1);
     assert_eq!(w.exe(2, 1), None);
@@ -181,7 +205,7 @@ fn the_table_forgets_the_least_recently_used_and_counts_it() {
 #[test]
 fn without_a_usable_proc_only_events_count() {
     let mut table = ProcessTable::with_proc(None, None, MAX_PROCESSES);
-    table.observe_exec(std::process::id(), "/given");
+    table.observe_exec(std::process::id(), Some("/given"));
     let facts = table.facts(std::process::id(), 1, at(1));
     assert_eq!(*facts, ProcessFacts { exe: some("/given"), ..ProcessFacts::default() });
 }

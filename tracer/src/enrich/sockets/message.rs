@@ -40,7 +40,8 @@ struct InetDiagMsg {
 }
 
 /// The socket that an answer's payload tells of; `None` when it is cut short or of no family or state we know.
-pub(super) fn parse(netns: u32, payload: &[u8]) -> Option<SocketSnapshot> {
+#[must_use]
+pub fn parse(netns: u32, payload: &[u8]) -> Option<SocketSnapshot> {
     let (message, attributes) = InetDiagMsg::read_from_prefix(payload).ok()?;
     let info = NlasIterator::new(attributes)
         .map_while(Result::ok)
@@ -53,6 +54,7 @@ pub(super) fn parse(netns: u32, payload: &[u8]) -> Option<SocketSnapshot> {
     Some(SocketSnapshot {
         cookie: u64::from(message.cookie_high) << 32 | u64::from(message.cookie_low),
         netns,
+        interface: message.interface,
         kind,
         state,
         family,

@@ -1,8 +1,8 @@
-//! HTTP heads, put together again from the records.
+//! HTTP heads: as they were on the wire where the recording has them so, else put together again from the fields.
 
 use super::packet::MAX_PAYLOAD_BYTES;
 use crate::record::redact::REDACTED;
-use crate::record::{Exchange, Headers, Request, Response};
+use crate::record::{Exchange, Headers, Request, Response, WireHead};
 
 /// A message's head, as it is written, and how it fits the message's place on the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(super) struct Head {
     pub padding_bytes: usize,
     /// Bytes of the head that had no room.
     pub cut_bytes: usize,
+    /// Where the head is as it was on the wire: how many of its bytes are masked.
+    pub masked_bytes: Option<u32>,
 }
 
 /// What of the message's length is known.
@@ -41,8 +43,21 @@ impl Extent {
     }
 }
 
+/// A head as it was on the wire.
+fn exact(wire: &WireHead) -> Head {
+    Head {
+        bytes: wire.bytes().to_vec(),
+        padding_bytes: 0,
+        cut_bytes: 0,
+        masked_bytes: Some(wire.masked_bytes()),
+    }
+}
+
 /// The request's; `None` where its start line is not known.
 pub(super) fn of_request(exchange: &Exchange, request: &Request) -> Option<Head> {
+    if let Some(wire) = &request.wire_head {
+        return Some(exact(wire));
+    }
     let (method, target) = (exchange.method.as_deref()?, exchange.target.as_deref()?);
     let start_line = [method, target, exchange.protocol.as_deref()?].join(" ");
     let extent = Extent::new(exchange, &request.headers, request.wire_bytes, request.body_bytes);
@@ -51,6 +66,9 @@ pub(super) fn of_request(exchange: &Exchange, request: &Request) -> Option<Head>
 
 /// The response's, likewise.
 pub(super) fn of_response(exchange: &Exchange, response: &Response) -> Option<Head> {
+    if let Some(wire) = &response.wire_head {
+        return Some(exact(wire));
+    }
     let (protocol, status) = (exchange.protocol.as_deref()?, exchange.status?);
     let start_line = format!("{protocol} {status:03} {}", exchange.reason.as_deref().unwrap_or(""));
     let extent = Extent::new(exchange, &response.headers, response.wire_bytes, response.body_bytes);
@@ -76,7 +94,7 @@ fn fitted(start_line: &str, headers: &Headers, extent: Extent) -> Head {
     bytes.extend_from_slice(b"\r\n");
     let cut_bytes = bytes.len().saturating_sub(room);
     bytes.truncate(room);
-    Head { bytes, padding_bytes, cut_bytes }
+    Head { bytes, padding_bytes, cut_bytes, masked_bytes: None }
 }
 
 /// How what stands for a secret is written.
@@ -161,6 +179,23 @@ mod tests {
         let cut = request_of(Some(20), 0);
         assert_eq!(cut.bytes, &short.as_bytes()[..20]);
         assert!(cut.cut_bytes > 0);
+    }
+
+    #[test]
+    fn a_head_that_was_recorded_as_it_was_stays_so() {
+        let exchange = exchange();
+        let wire =
+            b"GET /a?b=1 HTTP/1.1\r\nHOST:127.0.0.1:8080\r\nX:  \xff \r\nCookie: a=b\r\n\r\n";
+        let request = Request {
+            wire_head: Some(WireHead::redacted(&wire[..].into())),
+            wire_bytes: Some(wire.len() as u64),
+            ..exchange.request.clone().unwrap()
+        };
+        let head = of_request(&exchange, &request).unwrap();
+        let expected =
+            b"GET /a?b=1 HTTP/1.1\r\nHOST:127.0.0.1:8080\r\nX:  \xff \r\nCookie: a=*\r\n\r\n";
+        assert_eq!(head.bytes, expected);
+        assert_eq!((head.padding_bytes, head.cut_bytes, head.masked_bytes), (0, 0, Some(1)));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Message {
     pub number: u64,
     pub padding_bytes: usize,
     pub cut_bytes: usize,
+    /// Where its head is as it was on the wire: how many bytes of it are masked.
+    pub masked_bytes: Option<u32>,
     /// Its end was not seen: it is as long as what was seen of it, as far as that is known.
     pub is_open: bool,
     /// It has a time of its own: the end of a message of more than one packet.
@@ -118,6 +120,7 @@ impl Half {
             number: self.number,
             padding_bytes: head.padding_bytes,
             cut_bytes: head.cut_bytes,
+            masked_bytes: head.masked_bytes,
             is_open: extent.wire_bytes.is_none(),
             is_last: false,
         };

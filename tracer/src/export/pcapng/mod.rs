@@ -117,7 +117,7 @@ impl<'a> Capture<'a> {
             Record::Connection(connection) => self.take_end(connection),
             Record::Loss(loss) => {
                 let lost = &mut self.summary.lost_events;
-                *lost = lost.saturating_add(loss.events);
+                *lost = lost.saturating_add(loss.lost_events());
             }
         }
         while let Some((at, (conn, step))) = self.order.pop_beyond_bound() {
@@ -145,7 +145,7 @@ impl<'a> Capture<'a> {
             let is_last = matches!(material.what, What::Message(message) if message.is_last);
             seen += u64::from(!is_last);
             // Without a place the other end's word on it cannot be found: the client's is taken.
-            if material.seq.is_some() || !self.known.is_told_by_client(exchange.conn) {
+            if material.seq.is_some() || !self.known.is_told_by_peer(exchange.conn) {
                 self.add(exchange.conn, at, material);
             }
         }

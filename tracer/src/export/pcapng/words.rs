@@ -14,8 +14,9 @@ repeated segment that was seen, and for each HTTP message. What was not recorded
 that is no HTTP, TCP options. \
 Sequence numbers are relative: each side's initial one is 0. For connections that are older than the tracer the segments have those of the \
 wire, and the messages follow one another. \
-Heads are made of their fields, with names in lower case and secrets as the recording has them, * for [redacted] where there is no room; blanks behind the last field fill up what is shorter \
-than it was. Original lengths are the true ones. \
+Heads are as they were on the wire, with * for each byte of a secret unless secrets are shown; the comment of a packet says so. A head that the recording does not have so (recordings of format 1.1 and older, heads of more \
+than 32 KiB, heads that were not seen whole) is made of its fields, with names in lower case, * for [redacted] where there is no room, and blanks behind the last field where it is shorter than it was. \
+Original lengths are the true ones. \
 The acknowledgement number of a message is how far the other side's stream had come in these packets; where none of it is known there is none. Of a message of several packets the times \
 of the first and of the last are known, and those between have the first one's. \
 Time to live 64, window 65535 and identification 0 are not from the records; a checksum of a packet that is not all captured is 0.";
@@ -143,9 +144,16 @@ fn tell_message(message: &Message, is_placed: bool, text: &mut String) {
     if message.is_last {
         *text += "end of the ";
     }
-    *text += &format!("{half} of exchange {}, put together from its record", message.number);
+    let made = match message.masked_bytes {
+        Some(_) => "its head as it was on the wire",
+        None => "put together from its record",
+    };
+    *text += &format!("{half} of exchange {}, {made}", message.number);
     if message.is_last {
         return;
+    }
+    if let Some(masked_bytes @ 1..) = message.masked_bytes {
+        *text += &format!("; {masked_bytes} bytes of secrets in it are masked with *");
     }
     if message.padding_bytes > 0 {
         *text += &format!("; {} blanks fill up its head", message.padding_bytes);

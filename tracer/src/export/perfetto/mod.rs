@@ -24,7 +24,9 @@ use track::Tracks;
 
 use super::known::End;
 use super::{ExportError, Known, Records};
-use crate::record::{Connection, Exchange, Host, Loss, Record, Segment, Source, Transition};
+use crate::record::{
+    Connection, Exchange, Host, Loss, LossUnit, Record, Segment, Source, Transition,
+};
 use crate::sanitize::printable;
 use crate::tcp::Direction;
 use crate::time::Timestamp;
@@ -157,8 +159,12 @@ impl<'a> Timeline<'a> {
 
     fn loss(&mut self, loss: &Loss) -> io::Result<()> {
         let track = self.tracks.losses(&mut self.packets)?;
+        let unit = match loss.unit() {
+            LossUnit::Events => String::new(),
+            unit => format!(" {}s", unit.name()),
+        };
         let event = TrackEvent {
-            name: Some(format!("{} lost: {}", loss.events, printable(&loss.hook))),
+            name: Some(format!("{}{unit} lost: {}", loss.events, printable(&loss.hook))),
             categories: vec!["loss".to_owned()],
             debug_annotations: annotation::of(loss)?,
             ..TrackEvent::default()

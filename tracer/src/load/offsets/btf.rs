@@ -146,6 +146,21 @@ impl<'a> Btf<'a> {
         Err(failure)
     }
 
+    /// Offset in bits of a member that may be a bitfield.
+    ///
+    /// # Errors
+    /// As [`Btf::member_offset_bytes`].
+    pub fn member_offset_bits(&self, of: &str, path: &str) -> Result<u32, OffsetsError> {
+        let ids =
+            self.named.get(of.as_bytes()).ok_or_else(|| OffsetsError::NoType(of.to_owned()))?;
+        for &id in ids {
+            if let Some(member) = self.walk(id, path)? {
+                return Ok(member.offset_bits);
+            }
+        }
+        Err(OffsetsError::NoMember(format!("{of}.{path}")))
+    }
+
     /// The value of an enumerator.
     ///
     /// # Errors

@@ -142,10 +142,8 @@ fn of_two_definitions_the_one_that_has_the_member_is_taken() {
 fn what_a_kernel_lacks_is_named() {
     assert_eq!(offset("sock", "nothing"), Err("this kernel has no `sock.nothing`".into()));
     assert_eq!(offset("inet_sock", "sport"), Err("this kernel has no type `inet_sock`".into()));
-    assert_eq!(
-        Offsets::from_btf(&sample()).unwrap_err().to_string(),
-        "this kernel has no `sock_common.skc_daddr`"
-    );
+    let lack = Offsets::from_btf(&sample()).unwrap().lack(Group::State).unwrap();
+    assert!(lack.starts_with("this kernel has no `sock_common.skc_daddr`, "), "{lack}");
 }
 
 #[test]
@@ -199,6 +197,62 @@ fn every_cut_of_a_blob_is_an_error_and_no_panic() {
     }
 }
 
+/// What a kernel has that has all, but `without`.
+fn btf_without(without: Option<(&str, &str)>) -> Vec<u8> {
+    let mut w = Writer::default();
+    let int = w.ty(INT, "int", 0, 4, &[32]);
+    let has = |(_, of, path): &&(&str, &str, &str)| Some((*of, *path)) != without;
+    let mut paths = std::collections::BTreeMap::<(&str, &str), Vec<&str>>::new();
+    for (_, of, path) in MEMBERS.iter().filter(has) {
+        let (name, inner) = path.split_once('.').map_or((*path, None), |(o, i)| (o, Some(i)));
+        paths.entry((of, name)).or_default().extend(inner);
+    }
+    let mut members = std::collections::BTreeMap::<&str, Vec<(&str, u32, u32)>>::new();
+    for ((of, name), inner) in paths {
+        let inner: Vec<_> = (0..).zip(inner).map(|(i, name)| (name, int, i * 32)).collect();
+        let ty = if inner.is_empty() { int } else { w.record(STRUCT, "", &inner) };
+        let known = members.entry(of).or_default();
+        known.push((name, ty, known.len() as u32 * 32));
+    }
+    members.iter().for_each(|(of, members)| _ = w.record(STRUCT, of, members));
+    let mut values = std::collections::BTreeMap::<&str, Vec<u32>>::new();
+    for (value, (_, of, name)) in (0..).zip(ENUMERATORS.iter().filter(has)) {
+        let name = w.name(name);
+        values.entry(*of).or_default().extend([name, value]);
+    }
+    values.iter().for_each(|(of, tail)| _ = w.ty(ENUM, of, tail.len() as u32 / 2, 4, tail));
+    w.finish()
+}
+
+#[test]
+fn without_a_member_exactly_the_groups_that_need_it_go() {
+    assert_eq!(Offsets::from_btf(&btf_without(None)).unwrap().missing, []);
+    for (field, of, member) in MEMBERS.iter().chain(ENUMERATORS) {
+        let groups = groups_of(field);
+        assert!(!groups.is_empty(), "{field}");
+        let offsets = Offsets::from_btf(&btf_without(Some((of, member)))).unwrap();
+        for other in Group::ALL {
+            let lack = offsets.lack(other);
+            assert_eq!(lack.is_some(), groups.contains(&other), "{of}.{member}: {lack:?}");
+            assert!(lack.is_none_or(|why| why.contains(&format!("`{of}"))), "{of}.{member}");
+        }
+    }
+}
+
+#[test]
+fn members_stand_with_the_groups_that_need_them() {
+    for (field, groups) in [
+        ("sock_common_daddr", &[Group::State][..]),
+        ("timer_list_function", &[Group::Timers]),
+        ("fdtable_fd", &[Group::Owner]),
+        ("tcp_request_sock_snt_isn", &[Group::Timers, Group::Retransmit]),
+        ("tcp_skb_cb_seq", &[Group::Retransmit]),
+        ("binprm_file", &[Group::Exec]),
+    ] {
+        assert_eq!(groups_of(field), groups, "{field}");
+    }
+}
+
 fn kernel_btf() -> Option<&'static [u8]> {
     static BYTES: OnceLock<Option<Vec<u8>>> = OnceLock::new();
     let bytes = BYTES.get_or_init(|| std::fs::read(KERNEL_BTF).ok()).as_deref();
@@ -212,6 +266,7 @@ fn kernel_btf() -> Option<&'static [u8]> {
 fn the_running_kernel_has_every_member_in_a_believable_place() {
     let Some(bytes) = kernel_btf() else { return };
     let o = Offsets::from_btf(bytes).unwrap();
+    assert_eq!(o.missing, []);
     // include/net/sock.h: skc_addrpair is first, skc_portpair after skc_hash, and BPF itself counts on it.
     assert_eq!((o.sock_common_daddr, o.sock_common_rcv_saddr), (0, 4));
     assert_eq!((o.sock_common_dport, o.sock_common_num), (12, 14));

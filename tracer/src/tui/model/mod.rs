@@ -31,7 +31,7 @@ use requests::Requests;
 use row::Row;
 use table::{MAX_ROWS, Table};
 
-use crate::record::{ConnId, Host, Record};
+use crate::record::{ConnId, Host, Loss, LossUnit, Record};
 use crate::time::Timestamp;
 use crate::view_update::{Notice, PlayStatus, Stats, Update};
 
@@ -126,6 +126,8 @@ pub struct Model {
     pub host: Option<Arc<Host>>,
     /// Events lost, by hook.
     pub losses: BTreeMap<String, u64>,
+    /// What the HTTP engine did not see or keep, by unit.
+    pub unseen_http: BTreeMap<LossUnit, u64>,
     /// Where the recording stands that is played; `None` for what happens now.
     pub play: Option<PlayStatus>,
     /// Whether who tells all this has gone.
@@ -163,6 +165,7 @@ impl Model {
             stats: Stats::default(),
             host: None,
             losses: BTreeMap::new(),
+            unseen_http: BTreeMap::new(),
             play: None,
             is_away: false,
             notice: None,
@@ -267,13 +270,12 @@ impl Model {
             Update::Record(Record::Exchange(exchange)) => {
                 self.table.exchange(&exchange);
                 let row = self.table.row(exchange.conn);
-                let peer = row.and_then(|row| row.connection().peer);
-                let peer_is_here = peer.is_some_and(|id| self.table.row(id).is_some());
-                self.requests.push(exchange, row, peer_is_here);
+                let peer = row.and_then(|row| self.table.row(row.connection().peer?));
+                self.requests.push(exchange, row, peer);
             }
             Update::Record(Record::Segment(segment)) => self.table.segment(&segment),
             Update::Record(Record::Host(host)) => self.host = Some(host),
-            Update::Record(Record::Loss(loss)) => self.lost(loss.hook, loss.events),
+            Update::Record(Record::Loss(loss)) => self.lost(loss),
             Update::Stats(stats) => self.stats = stats,
             Update::Play(status) => {
                 self.stats.lost = status.lost;
@@ -298,14 +300,21 @@ impl Model {
         self.requests.by = by;
         self.groups.set_stale();
         self.losses.clear();
+        self.unseen_http.clear();
         self.now = at;
     }
 
-    fn lost(&mut self, hook: String, events: u64) {
-        let known = self.losses.contains_key(&hook) || self.losses.len() < MAX_LOSS_HOOKS;
-        let name = if known { hook } else { "other".to_owned() };
-        let sum = self.losses.entry(name).or_default();
-        *sum = sum.saturating_add(events);
+    fn lost(&mut self, loss: Loss) {
+        let sum = match loss.unit() {
+            LossUnit::Events => {
+                let is_known = self.losses.contains_key(&loss.hook);
+                let has_room = is_known || self.losses.len() < MAX_LOSS_HOOKS;
+                let name = if has_room { loss.hook } else { "other".to_owned() };
+                self.losses.entry(name).or_default()
+            }
+            unit => self.unseen_http.entry(unit).or_default(),
+        };
+        *sum = sum.saturating_add(loss.events);
     }
 
     fn resume(&mut self) {

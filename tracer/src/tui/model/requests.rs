@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::filter::ActiveFilter;
 use super::row::Row;
-use crate::record::{Connection, Exchange, Timing};
-use crate::tcp::{Endpoint, TcpState};
+use crate::record::{Connection, Exchange, Timing, peers};
+use crate::tcp::TcpState;
 use crate::time::Timestamp;
 
 /// Exchanges kept; older ones live on in the recording only.
@@ -80,11 +80,12 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Takes an exchange of the connection in `row`. Where both ends are here the client's end tells it.
-    pub(super) fn push(&mut self, exchange: Arc<Exchange>, row: Option<&Row>, peer_is_here: bool) {
-        let is_told_twice = peer_is_here
-            && row.is_some_and(|row| row.connection().endpoint == Some(Endpoint::Server));
-        if is_told_twice {
+    /// Takes an exchange of the connection in `row`, unless its other end, in `peer`, reports it too and stands for both.
+    pub(super) fn push(&mut self, exchange: Arc<Exchange>, row: Option<&Row>, peer: Option<&Row>) {
+        let end = |row: &Row| (row.connection().id, row.connection().endpoint);
+        if let (Some(row), Some(peer)) = (row, peer)
+            && !peers::stands_for_both(end(row), end(peer))
+        {
             return;
         }
         if self.entries.len() == MAX_REQUESTS {
@@ -306,7 +307,7 @@ mod tests {
     fn the_list_is_bounded_and_the_selection_stays_with_its_exchange() {
         let mut requests = Requests::default();
         let push = |requests: &mut Requests, n: u64| {
-            requests.push(Arc::new(exchange(1, n, 200)), None, false);
+            requests.push(Arc::new(exchange(1, n, 200)), None, None);
         };
         (0..10).for_each(|n| push(&mut requests, n));
         requests.settle(None, Timestamp(1), 5);
@@ -326,7 +327,7 @@ mod tests {
         let mut requests = Requests { by: By::Slowest, ..Requests::default() };
         for wait_us in [5, 50, 20] {
             let entry = entry("/", 200, wait_us);
-            requests.push(entry.exchange, None, false);
+            requests.push(entry.exchange, None, None);
         }
         requests.settle(None, Timestamp(1), 5);
         let took: Vec<_> =

@@ -102,7 +102,12 @@ pub fn sentence(row: &Row, now: Timestamp) -> String {
         1 => " 1 event about it was lost: a step may be missing.".to_owned(),
         lost => format!(" {lost} events about it were lost: steps may be missing."),
     };
-    format!("{story}{older}{missed}")
+    let bypassed = if row.connection().bypasses_tcp {
+        " Its socket was in a BPF sockmap: data that went past TCP is not seen."
+    } else {
+        ""
+    };
+    format!("{story}{older}{bypassed}{missed}")
 }
 
 /// `curl[812]`, or "this end".

@@ -7,6 +7,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use super::put_line;
+use crate::record::LossUnit;
 use crate::tcp::TcpState;
 use crate::tui::model::{Flow, MAX_HELD, Model};
 use crate::tui::text;
@@ -117,15 +118,15 @@ fn run_parts(model: &Model, width: u16, theme: &Theme) -> Parts {
                 (format!("a recording of only {}", text::fit(&text::clean(only), 24)), theme.notice)
             }
         };
-        let mut parts = vec![(losses(model), sure), filter(model, width, theme), recording];
+        let mut parts = vec![(losses(model), sure)];
+        parts.extend(unseen_http(model, theme));
+        parts.extend([filter(model, width, theme), recording]);
         parts.extend(time_line(model, theme));
         return parts;
     }
-    let mut parts = vec![
-        (completeness(stats.seen, stats.lost), sure),
-        (losses(model), sure),
-        filter(model, width, theme),
-    ];
+    let mut parts = vec![(completeness(stats.seen, stats.lost), sure), (losses(model), sure)];
+    parts.extend(unseen_http(model, theme));
+    parts.push(filter(model, width, theme));
     parts.push((format!("self {:.1}% CPU {memory}", stats.cpu_percent), theme.text));
     if model.table.turned_away() > 0 {
         let words = format!("no room for {}!", text::count(model.table.turned_away()));
@@ -186,6 +187,16 @@ fn losses(model: &Model) -> String {
         Some((hook, _)) => format!("lost {lost} (most {})", text::clean(hook)),
         None => format!("lost {lost}"),
     }
+}
+
+/// What of HTTP is not shown: `HTTP unseen 70.1 KB, 2 messages`.
+fn unseen_http(model: &Model, theme: &Theme) -> Option<(String, Style)> {
+    let amount = |(unit, amount): (&LossUnit, &u64)| match unit {
+        LossUnit::Bytes => text::bytes(*amount),
+        other => text::plural(*amount, other.name()),
+    };
+    let amounts: Vec<String> = model.unseen_http.iter().map(amount).collect();
+    (!amounts.is_empty()).then(|| (format!("HTTP unseen {}", amounts.join(", ")), theme.bad))
 }
 
 fn filter(model: &Model, width: u16, theme: &Theme) -> (String, Style) {

@@ -287,6 +287,17 @@ fn losses_stand_in_the_header() {
 }
 
 #[test]
+fn http_that_was_not_seen_stands_in_the_header_beside_lost_events() {
+    let mut model = mixed();
+    let losses = [("http_missing_bytes", 70_000), ("http_malformed", 2), ("http_framing", 1)];
+    let losses = losses.map(|(hook, events)| Loss { at: NOW, hook: hook.to_owned(), events });
+    model.offer(losses.into_iter().map(|loss| Update::Record(Record::Loss(loss))).collect());
+    let screen = picture(&mut model, 200, 30);
+    assert!(screen.contains("HTTP unseen 68 KiB, 1 place, 2 messages"), "{screen}");
+    assert!(screen.contains("lost 0 "), "no event was lost: {screen}");
+}
+
+#[test]
 fn a_wide_screen_has_table_and_detail_side_by_side() {
     let mut model = mixed();
     select(&mut model, 3);

@@ -11,7 +11,8 @@ use super::{ACTIVE_CLIENT, CUT_CLIENT, CUT_SERVER, PASSIVE_SERVER};
 use crate::expect::{Lived, Lives};
 use crate::stage::Stage;
 use crate::support::actor::{Conn, Options};
-use crate::support::wire::Fate;
+use crate::support::environment::kernel_is_at_least;
+use crate::support::wire::{DEVICE, Fate};
 
 /// Client and server on, no cookie asked for on either side (Documentation/networking/ip-sysctl.rst).
 const FAST_OPEN_WITHOUT_COOKIES: &str = "519";
@@ -157,4 +158,67 @@ pub fn defer_accept(stage: &Stage) -> Lives {
             Some(200_000..) => Ok(()),
             other => Err(format!("SYN_RECV should last until the data, lasted {other:?} us")),
         })
+}
+
+/// What a BPF program hands on from a sockmap passes TCP by.
+pub fn in_sockmap(stage: &Stage) -> Lives {
+    let pair = stage.pair();
+    pair.client.to_sockmap();
+    pair.client.send(10);
+    pair.server.receive(10);
+    close_client_first(&pair.client, &pair.server);
+    Lives::new()
+        .pair(
+            pair.client.client(ACTIVE_CLIENT).graceful("local").bytes(10, 0),
+            pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(0, 10),
+        )
+        .check(|lives| {
+            let ends = (lives[0].bypasses_tcp, lives[1].bypasses_tcp);
+            // The map's bit is seen where the socket is used (since 6.3); its own close clears it
+            // first.
+            match ends == (kernel_is_at_least(6, 3), false) {
+                true => Ok(()),
+                false => Err(format!("bypasses_tcp: {ends:?}")),
+            }
+        })
+}
+
+/// Sockets that are bound to different interfaces may have one four-tuple at the same time.
+pub fn same_tuple_on_two_interfaces(stage: &Stage) -> Lives {
+    const SECOND: &str = "wire2";
+    let _second = stage.second_wire(SECOND);
+    let from = stage.client_at(6000);
+    let on = |device| {
+        let [here, there] = stage.interfaces(device);
+        let bound = |interface| Options { interface: Some(interface), ..Options::default() };
+        let listener = stage.server.listen_with(stage.server_at(), 16, bound(there));
+        let options = Options { bind: Some(from), ..bound(here) };
+        (stage.client.connect_with(listener.at, options), listener.accept())
+    };
+    let pairs = [on(DEVICE), on(SECOND)];
+    for (bytes, (client, server)) in [10, 20].into_iter().zip(&pairs) {
+        client.send(bytes);
+        server.receive(bytes);
+    }
+    for (client, server) in &pairs {
+        server.reset();
+        client.receive_fails_with(libc::ECONNRESET);
+        client.close();
+    }
+    [10, 20].into_iter().zip(&pairs).fold(Lives::new(), |lives, (bytes, (client, server))| {
+        lives.pair(
+            client
+                .client(CUT_CLIENT)
+                .outcome("reset_by_remote")
+                .closed_by("remote")
+                .bytes(bytes, 0)
+                .segments(&["sent S", "received SA", "received RA"]),
+            server
+                .server(CUT_SERVER)
+                .outcome("reset_by_local")
+                .closed_by("local")
+                .bytes(0, bytes)
+                .segments(&["received S", "sent SA", "sent RA"]),
+        )
+    })
 }

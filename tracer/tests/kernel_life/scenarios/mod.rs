@@ -6,12 +6,16 @@ mod kinds;
 mod older;
 mod opening;
 mod owners;
+mod repair;
 mod resets;
 mod timewait;
+mod translated;
 
 use tracer::tcp::TcpState::{
     self, Close, CloseWait, Established, FinWait1, FinWait2, LastAck, SynRecv, SynSent, TimeWait,
 };
+
+pub use owners::connect_and_end_if_asked;
 
 use crate::expect::Lives;
 use crate::stage::{Between, Stage};
@@ -102,6 +106,14 @@ pub const TABLE: &[Scenario] = &[
     local("an_orphan_in_fin_wait2_gets_its_fin_soon", timewait::orphan_gets_fin_soon),
     local("an_orphan_in_fin_wait2_gets_its_fin_late", timewait::orphan_gets_fin_late),
     wired("an_orphan_gets_its_fin_from_another_host", timewait::orphan_gets_fin_from_afar),
+    local("a_service_address_is_translated", translated::service_address),
+    local("a_port_is_redirected", translated::redirected),
+    local("a_source_address_is_masqueraded", translated::masqueraded),
+    local("a_service_address_of_ipv6_is_translated", translated::service_address_v6),
+    local("a_service_address_is_translated_to_a_syn_cookie", translated::to_syn_cookie),
+    local("both_ends_are_restored", repair::both_ends),
+    local("a_connection_is_taken_out_and_restored", repair::moved),
+    local("a_program_that_ends_at_once_has_its_binary", owners::ends_at_once),
     local("another_process_accepts", owners::another_process_accepts),
     local("a_child_goes_on_after_fork", owners::child_goes_on),
     local("a_client_goes_on_after_fork", owners::client_child_goes_on),
@@ -114,6 +126,8 @@ pub const TABLE: &[Scenario] = &[
     local("mptcp_doubles_nothing", kinds::mptcp),
     local("fast_open", kinds::fast_open),
     local("defer_accept", kinds::defer_accept),
+    wired("one_four_tuple_on_two_interfaces", kinds::same_tuple_on_two_interfaces),
+    local("a_sockmap_is_reported", kinds::in_sockmap),
     local("five_hundred_at_once", crowds::five_hundred),
     local("a_four_tuple_is_reused_within_milliseconds", crowds::same_tuple),
     older("older_than_the_tracer_in_established", older::established),

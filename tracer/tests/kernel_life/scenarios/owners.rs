@@ -1,7 +1,10 @@
 //! Who uses a socket, where it is not who made it.
 
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
 use super::{ACTIVE_CLIENT, PASSIVE_SERVER};
-use crate::expect::{Lived, Lives};
+use crate::expect::{Endpoint, Expected, Lived, Lives, Owner};
 use crate::stage::Stage;
 use crate::support::actor::Actor;
 use crate::support::environment::kernel_is_at_least;
@@ -79,4 +82,52 @@ pub fn client_child_goes_on(stage: &Stage) -> Lives {
             .owner(told_owner(&stage.client, child)),
         pair.server.server(PASSIVE_SERVER).graceful("remote").bytes(0, 10),
     )
+}
+
+/// Set for a process that connects to this address and ends.
+pub const CONNECT_AND_END: &str = "TRACER_TEST_CONNECT_AND_END";
+
+/// It is started by a relative path through a link, and gone before its connection is: nobody can
+/// ask /proc.
+pub fn ends_at_once(stage: &Stage) -> Lives {
+    const NAME: &str = "life-at-once";
+    let listener = stage.server.listen(stage.server_at());
+    let folder = tempfile::tempdir().expect("make a folder");
+    let binary = std::env::current_exe().expect("this binary has a path");
+    std::os::unix::fs::symlink(binary, folder.path().join(NAME)).expect("make a link");
+    let mut command = Command::new(format!("./{NAME}"));
+    command.current_dir(folder.path()).env(CONNECT_AND_END, listener.at.to_string());
+    let namespace = stage.client_namespace();
+    // SAFETY: setns is a bare system call: safe between fork and exec; the descriptor is open in
+    // the child.
+    unsafe {
+        command.pre_exec(move || match libc::setns(namespace, libc::CLONE_NEWNET) {
+            0 => Ok(()),
+            _ => Err(std::io::Error::last_os_error()),
+        });
+    }
+    let mut child = command.spawn().expect("start this binary again");
+    let pid = child.id();
+    assert!(child.wait().expect("it ends").success(), "it connects");
+    let server = listener.accept();
+    server.receive_end(0);
+    server.close();
+    let owner = Owner::Process { pid, comm: NAME.into() };
+    let client = Expected::new(
+        &stage.client,
+        (server.remote, server.local),
+        Endpoint::Client,
+        ACTIVE_CLIENT,
+    );
+    Lives::new().pair(
+        Expected { owner, ..client.graceful("local") },
+        server.server(PASSIVE_SERVER).graceful("remote"),
+    )
+}
+
+/// If this process was started by [`ends_at_once`], it does so and never comes back.
+pub fn connect_and_end_if_asked() {
+    let Ok(address) = std::env::var(CONNECT_AND_END) else { return };
+    let connected = std::net::TcpStream::connect(address);
+    std::process::exit(i32::from(connected.is_err()))
 }

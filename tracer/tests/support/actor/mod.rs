@@ -114,6 +114,12 @@ impl Actor {
         Conn::new(self, self.must(&Op::Connect { to, options }), to)
     }
 
+    /// Makes a connection's end without a handshake (TCP_REPAIR).
+    #[track_caller]
+    pub fn restore(&self, local: SocketAddr, remote: SocketAddr, seqs: [u32; 2]) -> Conn<'_> {
+        Conn::new(self, self.must(&Op::Restore { local, remote, seqs }), remote)
+    }
+
     #[track_caller]
     pub fn connect_fast(&self, to: SocketAddr, bytes: usize) -> Conn<'_> {
         let reply = self.must(&Op::ConnectFast { to, bytes });
@@ -286,6 +292,24 @@ impl<'a> Conn<'a> {
     #[track_caller]
     pub fn close(&self) {
         self.must(&Op::Close { slot: self.slot });
+    }
+
+    /// The next sequence numbers to send and to receive; the socket stays in repair mode.
+    #[track_caller]
+    pub fn next_seqs(&self) -> [u32; 2] {
+        self.must(&Op::NextSeqs { slot: self.slot }).seqs
+    }
+
+    /// Closes in repair mode: nothing is sent.
+    #[track_caller]
+    pub fn take_out(&self) {
+        self.must(&Op::TakeOut { slot: self.slot });
+    }
+
+    /// Puts the socket into a BPF sockmap.
+    #[track_caller]
+    pub fn to_sockmap(&self) {
+        self.must(&Op::ToSockmap { slot: self.slot });
     }
 
     /// Closes with a reset.

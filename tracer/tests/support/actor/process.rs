@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -23,12 +23,14 @@ pub fn act_if_asked() {
     // A forked child that has ended leaves no zombie.
     // SAFETY: ignoring a signal runs no handler.
     unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) };
-    Process { path, sockets: HashMap::new(), next: 1 }.play(&comm);
+    Process { path, sockets: HashMap::new(), sockmaps: Vec::new(), next: 1 }.play(&comm);
 }
 
 struct Process {
     path: String,
     sockets: HashMap<Slot, Socket>,
+    /// A socket leaves its map with the map's last descriptor.
+    sockmaps: Vec<OwnedFd>,
     next: Slot,
 }
 
@@ -59,7 +61,8 @@ impl Process {
         match unsafe { libc::fork() } {
             0 => {
                 let sockets = std::mem::take(&mut self.sockets);
-                Process { path: self.path.clone(), sockets, next: self.next }.play(comm)
+                let sockmaps = Vec::new();
+                Process { path: self.path.clone(), sockets, sockmaps, next: self.next }.play(comm)
             }
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
@@ -133,6 +136,26 @@ impl Process {
                 self.sockets.remove(&slot);
                 Ok(Reply::default())
             }
+            Op::Restore { local, remote, seqs } => {
+                let socket = restored(local, remote, seqs)?;
+                self.keep(socket)
+            }
+            Op::NextSeqs { slot } => {
+                let socket = self.socket(slot)?;
+                set_tcp(socket, libc::TCP_REPAIR, REPAIR_ON)?;
+                let seqs = [next_seq(socket, SEND_QUEUE)?, next_seq(socket, RECV_QUEUE)?];
+                Ok(Reply { seqs, ..Reply::default() })
+            }
+            Op::TakeOut { slot } => {
+                set_tcp(self.socket(slot)?, libc::TCP_REPAIR, REPAIR_ON)?;
+                self.sockets.remove(&slot);
+                Ok(Reply::default())
+            }
+            Op::ToSockmap { slot } => {
+                let map = sockmap_of(self.socket(slot)?)?;
+                self.sockmaps.push(map);
+                Ok(Reply::default())
+            }
             Op::Fork { .. } => Ok(Reply::default()),
         }
     }
@@ -174,6 +197,9 @@ fn prepare(for_address: SocketAddr, options: Options) -> io::Result<Socket> {
     let domain = Domain::for_address(options.bind.unwrap_or(for_address));
     let socket = Socket::new(domain, Type::STREAM, Some(protocol))?;
     limit_waits(&socket)?;
+    if let Some(index) = options.interface {
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_BINDTOIFINDEX, index)?;
+    }
     if let Some(address) = options.bind {
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
@@ -194,12 +220,85 @@ fn limit_waits(socket: &Socket) -> io::Result<()> {
     socket.set_write_timeout(Some(STEP))
 }
 
+const REPAIR_ON: libc::c_int = 1;
+/// Leaves repair mode without a window probe.
+const REPAIR_OFF_NO_WP: libc::c_int = -1;
+const RECV_QUEUE: libc::c_int = 1;
+const SEND_QUEUE: libc::c_int = 2;
+
+/// As CRIU restores an established connection.
+fn restored(local: SocketAddr, remote: SocketAddr, seqs: [u32; 2]) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(local), Type::STREAM, Some(Protocol::TCP))?;
+    limit_waits(&socket)?;
+    set_tcp(&socket, libc::TCP_REPAIR, REPAIR_ON)?;
+    for (queue, seq) in [SEND_QUEUE, RECV_QUEUE].into_iter().zip(seqs) {
+        set_tcp(&socket, libc::TCP_REPAIR_QUEUE, queue)?;
+        set_tcp(&socket, libc::TCP_QUEUE_SEQ, seq.cast_signed())?;
+    }
+    socket.bind(&local.into())?;
+    socket.connect(&remote.into())?;
+    set_tcp(&socket, libc::TCP_REPAIR, REPAIR_OFF_NO_WP)?;
+    Ok(socket)
+}
+
+fn next_seq(socket: &Socket, queue: libc::c_int) -> io::Result<u32> {
+    set_tcp(socket, libc::TCP_REPAIR_QUEUE, queue)?;
+    let mut seq = 0_u32;
+    let mut length = size_of::<u32>() as libc::socklen_t;
+    // SAFETY: the value and its length live across the call.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_QUEUE_SEQ,
+            (&raw mut seq).cast(),
+            &raw mut length,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(seq) }
+}
+
+/// A BPF sockmap of one place, with the socket in it.
+fn sockmap_of(socket: &Socket) -> io::Result<OwnedFd> {
+    const MAP_CREATE: libc::c_long = 0;
+    const MAP_UPDATE_ELEM: libc::c_long = 2;
+    const MAP_TYPE_SOCKMAP: u64 = 15;
+    const FOUR_BYTES: u64 = 4;
+    // Two 32-bit members in each: map_type and key_size, value_size and max_entries.
+    let map = bpf(MAP_CREATE, [MAP_TYPE_SOCKMAP | FOUR_BYTES << 32, FOUR_BYTES | 1 << 32, 0, 0])?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    let map = unsafe { OwnedFd::from_raw_fd(map) };
+    let (key, value) = (0_u32, socket.as_raw_fd());
+    let addresses = [(&raw const key) as u64, (&raw const value) as u64];
+    let descriptor = u64::from(map.as_raw_fd().cast_unsigned());
+    bpf(MAP_UPDATE_ELEM, [descriptor, addresses[0], addresses[1], 0])?;
+    Ok(map)
+}
+
+fn bpf(command: libc::c_long, attributes: [u64; 4]) -> io::Result<RawFd> {
+    // SAFETY: the attributes and what they point to live across the call, and their size is passed
+    // with them.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, attributes.as_ptr(), size_of_val(&attributes))
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as RawFd) }
+}
+
 fn set_tcp(socket: &Socket, option: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, option, value)
+}
+
+fn set_option(
+    socket: &Socket,
+    level: libc::c_int,
+    option: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
     // SAFETY: the value is a c_int that lives across the call, and its size is passed with it.
     let result = unsafe {
         libc::setsockopt(
             socket.as_raw_fd(),
-            libc::IPPROTO_TCP,
+            level,
             option,
             std::ptr::from_ref(&value).cast(),
             size_of::<libc::c_int>() as libc::socklen_t,

@@ -20,6 +20,8 @@ pub struct Options {
     pub defer_accept_s: Option<i32>,
     /// `TCP_USER_TIMEOUT`, milliseconds.
     pub user_timeout_ms: Option<i32>,
+    /// `SO_BINDTOIFINDEX`: the index of the network interface to bind to.
+    pub interface: Option<i32>,
 }
 
 /// A command; all but `ConnectStart` and `Kill` wait until it is done.
@@ -88,6 +90,25 @@ pub enum Op {
     Close {
         slot: Slot,
     },
+    /// Makes a socket that stands, in repair mode (TCP_REPAIR), and leaves that mode. The numbers
+    /// are the next one to send and the next one to receive.
+    Restore {
+        local: SocketAddr,
+        remote: SocketAddr,
+        seqs: [u32; 2],
+    },
+    /// Asks for the next sequence numbers to send and to receive, in repair mode, which stays.
+    NextSeqs {
+        slot: Slot,
+    },
+    /// Closes the socket in repair mode.
+    TakeOut {
+        slot: Slot,
+    },
+    /// Puts the socket into a BPF sockmap of its own.
+    ToSockmap {
+        slot: Slot,
+    },
     /// Forks; the child, under a name of its own, has the same sockets under the same numbers.
     Fork {
         comm: String,
@@ -105,6 +126,8 @@ pub struct Reply {
     pub remote: Option<SocketAddr>,
     /// Bytes sent or received.
     pub bytes: usize,
+    /// The answer to [`Op::NextSeqs`].
+    pub seqs: [u32; 2],
     /// The system call's error.
     pub errno: Option<i32>,
 }

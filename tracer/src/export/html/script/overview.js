@@ -29,10 +29,14 @@ function anotherHost(host) {
 // What is missing, or that nothing is.
 function completeness() {
   const notes = [];
-  const byHook = new Map();
-  for (const loss of losses) byHook.set(loss.hook, (byHook.get(loss.hook) ?? 0) + loss.events);
-  const perHook = [...byHook].map(([hook, events]) => `${clean(hook)} ${count(events)}`).join(", ");
-  if (lostEvents > 0) notes.push({ sign: "!", words: `${plural(lostEvents, "event")} lost: ${perHook}`, tone: "bad" });
+  const perHook = (some) => {
+    const byHook = new Map();
+    for (const loss of some) byHook.set(loss.hook, (byHook.get(loss.hook) ?? 0) + loss.events);
+    return [...byHook].map(([hook, events]) => `${clean(hook)} ${count(events)}`).join(", ");
+  };
+  if (lostEvents > 0) notes.push({ sign: "!", words: `${plural(lostEvents, "event")} lost: ${perHook(losses.filter(countsEvents))}`, tone: "bad" });
+  const ofHttp = losses.filter((loss) => !countsEvents(loss));
+  if (ofHttp.length > 0) notes.push({ sign: "!", words: `HTTP not seen whole: ${perHook(ofHttp)}`, tone: "bad" });
   const missed = [...ends.values()].reduce((sum, end) => sum + (end.record?.lost_events ?? 0), 0);
   if (missed > 0) notes.push({ sign: "!", words: `${plural(missed, "lost event")} known to be of connections here`, tone: "bad" });
   if (summary.broke_off !== null) notes.push({ sign: "!", words: `incomplete: ${clean(summary.broke_off)}`, tone: "bad" });

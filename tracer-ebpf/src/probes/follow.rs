@@ -1,0 +1,221 @@
+//! Follows HTTP framing through a packet, step by step: each step is a run of a program that the one before tail-calls.
+//!
+//! One step reads at one place ([`tracer_common::framing`]). Were the steps a loop in one program, a verifier would have to
+//! follow all of them at once. What a step needs to know of its packet travels in the packet's control block, which
+//! the kernel keeps for the programs of one run: a step of another packet on the same CPU cannot change it.
+
+use aya_ebpf::{
+    helpers::generated::bpf_skb_load_bytes, macros::cgroup_skb, programs::SkBuffContext,
+};
+use tracer_common::{
+    Endpoints,
+    framing::{self, CAPTURE_BYTES, Cursor, LENGTH_BYTES, LENGTH_WORDS, Window, hide, take},
+};
+
+use crate::{
+    maps::{FOLLOW, SocketMemory},
+    probes::{
+        packet::{Packet, PacketSocket},
+        payload::{conclude, first_bytes, way},
+        slice::Slice,
+    },
+};
+
+const PASS: i32 = 1;
+/// Bytes that a step reads of a head.
+const HEAD_BYTES: usize = 512;
+/// Bytes that it reads of lines that lie close together.
+const LINES_BYTES: usize = 1024;
+/// Bytes that it reads of one line.
+const LINE_BYTES: usize = 64;
+/// In the word that travels with a packet: how many steps were taken.
+const STEPS: u32 = 0xff;
+/// In the same word: the packet is captured whole already.
+const QUIET: u32 = 0x100;
+
+/// Reads from byte `from` of a packet on, and captures what is read unless the packet `is_captured`.
+#[inline(always)]
+pub fn begin(
+    ctx: &SkBuffContext,
+    packet: &Packet,
+    cursor: &mut Cursor,
+    from: u32,
+    is_captured: bool,
+) {
+    go(ctx, packet, cursor, from, if is_captured { QUIET } else { 0 });
+}
+
+/// Calls the program that takes the step.
+#[inline(always)]
+fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word: u32) {
+    let left = packet.payload_bytes.wrapping_sub(from);
+    if framing::must_capture(word & STEPS, left) && !cursor.is_lost() {
+        cursor.lose();
+    }
+    packet.save(ctx, from, word);
+    // SAFETY: the map holds programs of this kind; what they need is in the control block. The kernel bounds the calls.
+    unsafe { FOLLOW.tail_call(ctx, cursor.follower()) };
+}
+
+/// The first bytes of a message, or of what follows a head. What is read here is captured by the step that goes on.
+#[cgroup_skb]
+pub fn follow_start(ctx: SkBuffContext) -> i32 {
+    if let Some(mut step) = Step::of(&ctx) {
+        let offset = step.packet.payload_offset as u32 + step.offset;
+        let first = first_bytes(&ctx, offset, step.left());
+        let asked = step.memory.asked;
+        let used = step.cursor().read_start(first, asked);
+        step.capture_start(used);
+        step.finish(used);
+    }
+    PASS
+}
+
+/// The lines of heads and trailers.
+#[cgroup_skb]
+pub fn follow_head(ctx: SkBuffContext) -> i32 {
+    take::<(), HEAD_BYTES>(&ctx, |cursor, window| cursor.read_lines(&window))
+}
+
+/// One chunk-size line.
+#[cgroup_skb]
+pub fn follow_line(ctx: SkBuffContext) -> i32 {
+    take::<(), LINE_BYTES>(&ctx, |cursor, window| cursor.read_chunk_lines(&window))
+}
+
+/// Chunk-size lines that lie close together.
+#[cgroup_skb]
+pub fn follow_lines(ctx: SkBuffContext) -> i32 {
+    take::<(), LINES_BYTES>(&ctx, |cursor, window| cursor.read_chunk_lines(&window))
+}
+
+/// What cannot be read.
+#[cgroup_skb]
+pub fn follow_rest(ctx: SkBuffContext) -> i32 {
+    take::<Endpoints, { CAPTURE_BYTES as usize }>(&ctx, |cursor, window| cursor.read_rest(&window))
+}
+
+/// The value of a `content-length`. Its bytes are captured already.
+#[cgroup_skb]
+pub fn follow_length(ctx: SkBuffContext) -> i32 {
+    if let Some(mut step) = Step::of(&ctx) {
+        let offset = step.packet.payload_offset as u32 + step.offset;
+        let (words, there) = length_bytes(&ctx, offset, step.left());
+        let from = step.offset;
+        let cursor = step.cursor();
+        let offset = cursor.go_on_behind_length(from);
+        cursor.read_length(words, there);
+        step.offset = offset;
+        step.finish(0);
+    }
+    PASS
+}
+
+/// The packet's bytes from `offset` on, of which there are `left`; and how many were loaded.
+#[inline(always)]
+fn length_bytes(ctx: &SkBuffContext, offset: u32, left: u32) -> ([u64; LENGTH_WORDS], u32) {
+    /// A power of two, as the mask needs.
+    const ROOM_WORDS: usize = 8;
+    let wanted = if left > LENGTH_BYTES { LENGTH_BYTES } else { left };
+    let length = (hide(wanted).wrapping_sub(1) & (8 * ROOM_WORDS as u32 - 1)) + 1;
+    let mut words = [0u64; ROOM_WORDS];
+    // SAFETY: at most 64 bytes are copied to the stack.
+    unsafe {
+        bpf_skb_load_bytes(ctx.skb.skb.cast(), offset, words.as_mut_ptr().cast(), length);
+    }
+    let [a, b, c, d, e, ..] = words;
+    ([a, b, c, d, e].map(u64::from_le), wanted)
+}
+
+/// Takes a step: emits up to `N` bytes, as far as they are read.
+#[inline(always)]
+fn take<E: 'static, const N: usize>(
+    ctx: &SkBuffContext,
+    read: impl FnOnce(&mut Cursor, Window<N>) -> u32,
+) -> i32 {
+    if let Some(mut step) = Step::of(ctx) {
+        let left = step.left();
+        let wanted = if left > N as u32 { N as u32 } else { left };
+        let (offset, is_quiet) = (step.offset, step.is_quiet());
+        let slice = Slice::new(ctx, &step.packet, step.sk, step.memory);
+        let cursor = &mut step.memory.cursors[way(&step.packet)];
+        let used = slice.emit::<E, N>(offset, wanted, is_quiet, |bytes, length| {
+            // SAFETY: the room for N bytes and its slack.
+            read(cursor, unsafe { Window::new(bytes, length) })
+        });
+        match used {
+            // The bytes are lost, and the place with them.
+            None | Some(0) => step.cursor().lose(),
+            Some(used) => step.finish(used),
+        }
+    }
+    PASS
+}
+
+/// A packet, and where in it a step reads.
+struct Step<'a> {
+    ctx: &'a SkBuffContext,
+    packet: Packet,
+    sk: PacketSocket,
+    memory: &'a mut SocketMemory,
+    offset: u32,
+    word: u32,
+}
+
+impl<'a> Step<'a> {
+    /// The step that the program before has asked for.
+    #[inline(always)]
+    fn of(ctx: &'a SkBuffContext) -> Option<Self> {
+        let (packet, offset, word) = Packet::saved(ctx);
+        let sk = PacketSocket::of(ctx)?;
+        let memory = sk.memory();
+        if memory.is_null() || offset >= packet.payload_bytes {
+            return None;
+        }
+        // SAFETY: checked for null; a socket's storage, as in `payload::look`.
+        let memory = unsafe { &mut *memory };
+        Some(Step { ctx, packet, sk, memory, offset, word })
+    }
+
+    /// Bytes of the packet from the step's first on.
+    #[inline(always)]
+    fn left(&self) -> u32 {
+        self.packet.payload_bytes - self.offset
+    }
+
+    #[inline(always)]
+    fn is_quiet(&self) -> bool {
+        self.word & QUIET != 0
+    }
+
+    #[inline(always)]
+    fn cursor(&mut self) -> &mut Cursor {
+        &mut self.memory.cursors[way(&self.packet)]
+    }
+
+    /// Emits the first bytes of a message that no other step reads: few, and rarely.
+    #[inline(always)]
+    fn capture_start(&mut self, used: u32) {
+        if used != 0 && !self.is_quiet() {
+            let slice = Slice::new(self.ctx, &self.packet, self.sk, self.memory);
+            slice.emit::<(), LINE_BYTES>(self.offset, used, false, |_, length| length);
+        }
+    }
+
+    /// Draws the conclusions from what was read, and goes on to the next step.
+    #[inline(always)]
+    fn finish(mut self, used: u32) {
+        let way = way(&self.packet);
+        conclude(self.memory, way);
+        if self.memory.class == crate::maps::CLASS_OTHER {
+            return;
+        }
+        let (offset, payload_bytes) = (self.offset, self.packet.payload_bytes);
+        self.cursor().step(offset, used, payload_bytes);
+        let from = self.cursor().from;
+        if self.cursor().take == take::READ {
+            let word = self.word + 1;
+            go(self.ctx, &self.packet, &mut self.memory.cursors[way & 1], from, word);
+        }
+    }
+}
