@@ -73,6 +73,8 @@ pub struct Engine {
     young: VecDeque<(Timestamp, Key)>,
     /// Of the HTTP engine, over all connections.
     http_counters: http::Counters,
+    /// Clients for which proxies speak, of connections that are still there.
+    proxied_for: FxHashMap<Key, record::SocketAddress>,
     /// Payload that is there before its connection.
     early: EarlyPayloads,
     /// Payload of connections that are not tracked.
@@ -127,6 +129,7 @@ impl Engine {
             lasting_since: Timestamp(0),
             young: VecDeque::new(),
             http_counters: http::Counters::default(),
+            proxied_for: FxHashMap::default(),
             early: EarlyPayloads::default(),
             unattributed_payloads: 0,
         }
@@ -169,7 +172,7 @@ impl Engine {
         {
             self.young.pop_front();
             if let Some(connection) = self.tracker.get(id).filter(|c| !c.is_closed()) {
-                self.outputs.push(Output::Lasting(Arc::new(connection_record(connection))));
+                self.outputs.push(Output::Lasting(self.record_of(id, connection)));
             }
         }
     }
@@ -180,7 +183,7 @@ impl Engine {
         // One whose opening is not known was told at once.
         let since = connection.opened_at().unwrap_or_default();
         if since <= self.lasting_since && !connection.is_closed() {
-            self.outputs.push(Output::Lasting(Arc::new(connection_record(connection))));
+            self.outputs.push(Output::Lasting(self.record_of(id, connection)));
         }
     }
 
@@ -209,6 +212,10 @@ impl Engine {
             captured: payload.captured,
         };
         http.data(payload.direction, at, slice, &mut self.exchanges);
+        if let Some(client) = http.take_proxied_for() {
+            self.proxied_for.insert(id, *client);
+            self.tell_changed(id);
+        }
         self.after_http(id);
     }
 
@@ -295,7 +302,7 @@ impl Engine {
         let Some(connection) = self.tracker.get(id) else { return self.exchanges.done.clear() };
         // Who keeps an exchange keeps its connection as it is known by then.
         if self.changed.remove(&id) {
-            self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
+            self.outputs.push(Output::Changed(self.record_of(id, connection)));
         }
         let context = RecordContext {
             conn: connection.id,
@@ -417,7 +424,7 @@ impl Engine {
         for id in self.tracker.keys() {
             self.end_http(id, now);
             if let Some(connection) = self.tracker.get(id) {
-                let record = Arc::new(connection_record(connection));
+                let record = self.record_of(id, connection);
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
         }
@@ -426,7 +433,7 @@ impl Engine {
     /// Every connection as it is now.
     #[must_use]
     pub fn connections(&self) -> Vec<Arc<record::Connection>> {
-        self.tracker.iter().map(|c| Arc::new(connection_record(c))).collect()
+        self.tracker.iter_keyed().map(|(id, c)| self.record_of(id, c)).collect()
     }
 
     fn collect(&mut self) {
@@ -478,10 +485,18 @@ impl Engine {
             }
             Change::Closed(id, connection) => {
                 self.changed.remove(&id);
-                let record = Arc::new(connection_record(&connection));
+                let record = self.record_of(id, &connection);
+                self.proxied_for.remove(&id);
                 self.outputs.push(Output::Record(Record::Connection(record)));
             }
         }
+    }
+
+    /// The record of a connection as it is now.
+    fn record_of(&self, id: Key, connection: &conn::Connection) -> Arc<record::Connection> {
+        let mut record = connection_record(connection);
+        record.proxied_for = self.proxied_for.get(&id).copied();
+        Arc::new(record)
     }
 
     fn tell_changed(&mut self, id: Key) {
@@ -494,7 +509,7 @@ impl Engine {
 
     fn push_changed(&mut self, id: Key) {
         if let Some(connection) = self.tracker.get(id) {
-            self.outputs.push(Output::Changed(Arc::new(connection_record(connection))));
+            self.outputs.push(Output::Changed(self.record_of(id, connection)));
         }
     }
 }
@@ -538,9 +553,8 @@ fn isn_of(connection: &conn::Connection, sender: Endpoint) -> Option<u32> {
     connection.isn(if is_this_end { Direction::Sent } else { Direction::Received })
 }
 
-/// The record of a connection as it is now.
-#[must_use]
-pub fn connection_record(c: &conn::Connection) -> record::Connection {
+/// What the tracker knows of a connection, as a record.
+fn connection_record(c: &conn::Connection) -> record::Connection {
     let owner = c.owner.as_ref();
     let facts = owner.and_then(|o| o.facts.as_deref());
     let counters = c.counters();
@@ -572,5 +586,6 @@ pub fn connection_record(c: &conn::Connection) -> record::Connection {
         isn_sent: c.isn(Direction::Sent),
         isn_received: c.isn(Direction::Received),
         bypasses_tcp: c.in_sockmap,
+        proxied_for: None,
     }
 }

@@ -221,8 +221,8 @@ fn exchange_pieces(exchange: &Exchange) -> Vec<Piece> {
     }
     if !exchange.complete {
         let missing = match exchange.missing_bytes {
-            0 => "incomplete".to_owned(),
-            missing => format!("incomplete: {} missing", bytes(missing)),
+            None | Some(0) => "incomplete".to_owned(),
+            Some(missing) => format!("incomplete: {} missing", bytes(missing)),
         };
         pieces.push((missing.into(), Paint::Bad));
     }
@@ -357,7 +357,7 @@ mod tests {
 
     #[test]
     fn an_exchange_without_answer_or_with_a_gap_says_so() {
-        let cut = Exchange { complete: false, missing_bytes: 4096, ..exchange(17, 1, 200) };
+        let cut = Exchange { complete: false, missing_bytes: Some(4096), ..exchange(17, 1, 200) };
         assert!(told(Record::Exchange(Arc::new(cut))).ends_with("incomplete: 4.0 KiB missing"));
         let open = Exchange { status: None, response: None, complete: false, ..exchange(17, 1, 0) };
         let told = told(Record::Exchange(Arc::new(open)));

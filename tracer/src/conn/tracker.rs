@@ -169,6 +169,11 @@ impl Tracker {
         self.tables.iter().map(|(_, connection)| connection)
     }
 
+    /// The same with their keys.
+    pub fn iter_keyed(&self) -> impl Iterator<Item = (Key, &Connection)> {
+        self.tables.iter()
+    }
+
     /// The keys of all of them, oldest first.
     #[must_use]
     pub fn keys(&self) -> Vec<Key> {

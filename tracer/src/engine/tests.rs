@@ -144,11 +144,16 @@ fn an_exchange_comes_behind_what_is_known_of_its_connection() {
     open_client(&mut engine);
     let request = b"GET /a HTTP/1.1\r\nhost: a\r\n\r\n";
     let response = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-    let messages: [(Direction, &[u8]); 2] =
-        [(Direction::Sent, request), (Direction::Received, response)];
-    for ((direction, captured), at) in messages.into_iter().zip(3..) {
+    // Without the SYNs the first exchange is certain once the second has begun.
+    let messages: [(Direction, &[u8], u32); 4] = [
+        (Direction::Sent, request, 8),
+        (Direction::Received, response, 8),
+        (Direction::Sent, request, 8 + request.len() as u32),
+        (Direction::Received, response, 8 + response.len() as u32),
+    ];
+    for ((direction, captured, seq), at) in messages.into_iter().zip(3..) {
         let packet_bytes = u32::try_from(captured.len()).unwrap();
-        let (tuple, seq, offset_bytes, by_tuple) = (Tuple::UNKNOWN, 8, 0, false);
+        let (tuple, offset_bytes, by_tuple) = (Tuple::UNKNOWN, 0, false);
         let payload =
             Payload { tuple, direction, seq, packet_bytes, offset_bytes, captured, by_tuple };
         let (at, body) = (Timestamp(at), Body::Payload(payload));

@@ -136,7 +136,7 @@ struct Entry<'a> {
     #[serde(rename = "_complete")]
     complete: bool,
     #[serde(rename = "_missing_bytes")]
-    missing_bytes: u64,
+    missing_bytes: Option<u64>,
     #[serde(rename = "_client_address")]
     client_address: Option<String>,
     #[serde(rename = "_pid")]
@@ -273,7 +273,10 @@ fn comment(exchange: &Exchange) -> Option<String> {
         parts.push("no answer was seen".to_owned());
     }
     if !exchange.complete {
-        parts.push(format!("not seen whole, {} bytes missing", exchange.missing_bytes));
+        parts.push(match exchange.missing_bytes {
+            Some(missing) => format!("not seen whole, {missing} bytes missing"),
+            None => "not seen whole".to_owned(),
+        });
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

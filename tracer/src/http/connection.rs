@@ -8,6 +8,7 @@ use super::pair::Pairing;
 use super::reader::{Context, Reader};
 use super::stream::{Next, Slice, Stream};
 use super::{Flow, Protocol};
+use crate::record::SocketAddress;
 use crate::tcp::Direction;
 use crate::time::Timestamp;
 
@@ -197,6 +198,12 @@ impl HttpConnection {
         self.protocol != Protocol::NotHttp
     }
 
+    /// The client that a PROXY protocol header in front of the first request names, once.
+    pub fn take_proxied_for(&mut self) -> Option<Box<SocketAddress>> {
+        let (sent, received) = (&mut self.sent.reader, &mut self.received.reader);
+        sent.proxied_for.take().or_else(|| received.proxied_for.take())
+    }
+
     /// What was counted so far, or since the last [`HttpConnection::take_counters`].
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -257,15 +264,18 @@ impl HttpConnection {
         end: u32,
         out: &mut Exchanges,
     ) {
-        let reader = &self.side(direction).reader;
-        let due = reader.flow == Some(Flow::Response)
-            && reader.may_begin_message()
-            && self.pairing.expects_nothing();
-        let other = opposite(direction);
-        if due && self.side(other).stream.is_blocked() && self.side(direction).stream.is_ahead(end)
-        {
-            self.pump(other, at, GiveUp::All, out);
+        if self.wants_request(direction) && self.side(direction).stream.is_ahead(end) {
+            self.pump(opposite(direction), at, GiveUp::All, out);
         }
+    }
+
+    /// Whether a response that begins now would find no request, and one may wait behind a hole.
+    fn wants_request(&mut self, direction: Direction) -> bool {
+        let reader = &self.side(direction).reader;
+        reader.flow == Some(Flow::Response)
+            && reader.may_begin_message()
+            && self.pairing.expects_nothing()
+            && self.side(opposite(direction)).stream.is_blocked()
     }
 
     fn read(
@@ -325,6 +335,9 @@ impl HttpConnection {
         loop {
             match self.side(direction).stream.look() {
                 Next::Bytes { at, begins_packet, bytes, from } => {
+                    if self.wants_request(direction) {
+                        self.pump(opposite(direction), now, GiveUp::All, out);
+                    }
                     self.read(
                         direction,
                         at,

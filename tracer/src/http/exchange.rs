@@ -18,8 +18,9 @@ pub struct Message {
     pub last_at: Timestamp,
     /// Content bytes that were seen, captured or not; chunk framing is not counted.
     pub body_bytes: u64,
-    /// Bytes that no packet covered, and head bytes that were not captured or not kept.
-    pub missing_bytes: u64,
+    /// Bytes that no packet covered, and head bytes that were not captured or not kept; `None` where its
+    /// framing was lost, so that how many is not known.
+    pub missing_bytes: Option<u64>,
     /// Whether its end is known and was reached. A hole inside content of known length does not change that.
     pub ended: bool,
     /// Bytes it took on the stream: head, framing and content; `None` where its end is not known.
@@ -34,7 +35,7 @@ impl Message {
             first_at,
             last_at,
             body_bytes: 0,
-            missing_bytes: 0,
+            missing_bytes: Some(0),
             ended: false,
             wire_bytes: None,
         }
@@ -43,7 +44,7 @@ impl Message {
     /// Whether it was seen from its first byte to its last.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.ended && self.missing_bytes == 0
+        self.ended && self.missing_bytes == Some(0)
     }
 
     pub(super) fn end_with(&mut self, end: &Ending) {
@@ -60,7 +61,8 @@ impl Message {
 pub(super) struct Ending {
     pub last_at: Timestamp,
     pub body_bytes: u64,
-    pub missing_bytes: u64,
+    /// `None` where it is not known how many.
+    pub missing_bytes: Option<u64>,
     pub ended: bool,
     /// From the message's first byte to where its reading ended.
     pub wire_bytes: u64,
@@ -69,7 +71,13 @@ pub(super) struct Ending {
 impl Ending {
     /// Of a message whose content begins now.
     pub(super) const fn to_come(last_at: Timestamp, missing_bytes: u64) -> Self {
+        let missing_bytes = Some(missing_bytes);
         Ending { last_at, body_bytes: 0, missing_bytes, ended: false, wire_bytes: 0 }
+    }
+
+    /// More bytes were not seen.
+    pub fn miss(&mut self, bytes: u64) {
+        self.missing_bytes = self.missing_bytes.map(|before| before.saturating_add(bytes));
     }
 }
 
@@ -100,10 +108,11 @@ impl Exchange {
         whole(&self.request) && whole(&self.response)
     }
 
-    /// Bytes of the two messages that were not seen.
+    /// Bytes of the two messages that were not seen; `None` where it is not known how many.
     #[must_use]
-    pub fn missing_bytes(&self) -> u64 {
-        [&self.request, &self.response].into_iter().flatten().map(|m| m.missing_bytes).sum()
+    pub fn missing_bytes(&self) -> Option<u64> {
+        let missing = |half: &Option<Message>| half.as_ref()?.missing_bytes;
+        missing(&self.request)?.checked_add(missing(&self.response)?)
     }
 
     /// `HTTP/1.0` or `HTTP/1.1`: the lower of the two messages' versions, which is what both ends speak.

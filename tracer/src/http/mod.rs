@@ -20,6 +20,7 @@ mod limits;
 mod lines;
 mod moment;
 mod pair;
+mod proxy;
 mod ranges;
 mod reader;
 mod record;

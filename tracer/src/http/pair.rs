@@ -106,6 +106,8 @@ pub(super) struct Pairing {
     from_the_start: bool,
     /// Position behind the last response that was read and answers a known request.
     response_end: u64,
+    /// Position of the last response that answers no known request.
+    orphan_begin: Option<u64>,
     /// Something was lost.
     damaged: bool,
     /// The pairing rests on the client not pipelining.
@@ -194,7 +196,12 @@ impl Pairing {
             counters.outstanding_overflows += 1;
             self.give_up(out);
         }
-        let answer = if self.given_up { Answer::Over } else { Answer::Awaited };
+        // It was read late, and what was taken for a response without a request may be its own.
+        let is_late = self.orphan_begin.is_some_and(|orphan| floor <= orphan);
+        if is_late {
+            self.note_doubt(out);
+        }
+        let answer = if is_late || self.given_up { Answer::Over } else { Answer::Awaited };
         self.last_floor = Some(floor);
         let exchange = self.new_exchange(None);
         self.queue.push_back(Box::new(Pending {
@@ -317,6 +324,7 @@ impl Pairing {
             // The unseen request before it is still unanswered: the client pipelines, or this is none.
             self.give_up(out);
         }
+        self.orphan_begin = Some(position);
         self.orphan = Some(Box::new(self.new_exchange(Some(response))));
         Asked::Unknown
     }
@@ -395,10 +403,15 @@ impl Pairing {
 
     /// Place in one of the streams was lost.
     pub fn place_lost(&mut self, flow: Option<Flow>, out: &mut Vec<Exchange>) {
-        self.events_lost();
         if flow == Some(Flow::Response) {
             self.refute_unconfirmed();
         }
+        self.note_doubt(out);
+    }
+
+    /// From now on the pairing rests on positions.
+    fn note_doubt(&mut self, out: &mut Vec<Exchange>) {
+        self.events_lost();
         if self.pipelines {
             self.give_up(out);
         }
@@ -483,7 +496,7 @@ impl Pairing {
         let Some(i) = self.queue.iter().position(|p| p.is_unconfirmed()) else { return };
         // Behind a hole, requests that are not known may have begun.
         let behind_hole = self.queue[i].behind_hole;
-        let next_is_next = |next: &Box<Pending>| match next.found {
+        let next_is_next = |next: &Pending| match next.found {
             Found::InStep => true,
             Found::AfterDamage { hidden } => !hidden && !behind_hole,
         };

@@ -10,6 +10,8 @@ use super::heads::Heads;
 use super::limits::{Counters, Limits};
 use super::moment::Moment;
 use super::pair::{Found, Pairing, Resume};
+use super::proxy::{self, ProxyHeader};
+use crate::record::SocketAddress;
 use crate::time::Timestamp;
 
 /// What the readers of both directions share.
@@ -48,6 +50,18 @@ enum State {
     Tunnel,
 }
 
+/// What may come before the first request.
+#[derive(Debug, Default)]
+enum Preface {
+    /// Nothing more.
+    #[default]
+    Over,
+    /// A PROXY protocol header, with the next byte.
+    MayBegin,
+    /// The rest of one that began at this moment.
+    Begun(Moment, Box<ProxyHeader>),
+}
+
 /// A head and what its reading told.
 struct ReadHead {
     head: Head,
@@ -65,6 +79,9 @@ pub(super) struct Reader {
     pub flow: Option<Flow>,
     state: State,
     head: HeadBuffer,
+    preface: Preface,
+    /// The client that a PROXY protocol header names, until it is taken.
+    pub proxied_for: Option<Box<SocketAddress>>,
     /// Position on the stream of the first byte of the message being read.
     begin: u64,
     /// Position on the stream of the byte to be read next.
@@ -99,6 +116,8 @@ impl Reader {
             flow,
             state: State::Seek,
             head: HeadBuffer::default(),
+            preface: Preface::Over,
+            proxied_for: None,
             begin: 0,
             position: 0,
             progress: Ending::to_come(Timestamp(0), 0),
@@ -120,6 +139,7 @@ impl Reader {
     pub fn begin_in_step(&mut self) {
         if self.state == State::Seek && !self.has_begun_message {
             self.state = State::Head { tentative: false };
+            self.preface = Preface::MayBegin;
         }
     }
 
@@ -130,13 +150,16 @@ impl Reader {
 
     /// Bytes of an unfinished head.
     pub fn buffered_bytes(&self) -> usize {
-        self.head.bytes().len()
+        let preface = match &self.preface {
+            Preface::Begun(_, header) => header.bytes().len(),
+            _ => 0,
+        };
+        self.head.bytes().len() + preface
     }
 
     /// Whether a message may begin with the next byte.
     pub fn may_begin_message(&self) -> bool {
-        let may_be_absent = matches!(self.state, State::Body { may_be_absent: true, .. });
-        self.is_at_message_end() || self.state == State::Seek || may_be_absent
+        self.is_at_message_end() || self.state == State::Seek || self.may_be_absent()
     }
 
     /// Whether the next byte is the first behind a message.
@@ -196,6 +219,9 @@ impl Reader {
         context: &mut Context<'_>,
     ) {
         self.ended_in_packet = false;
+        if !matches!(self.preface, Preface::Over) && self.flow != Some(Flow::Response) {
+            return self.read_preface(now, begins_packet, bytes, context);
+        }
         if self.flow == Some(Flow::Response) && context.pairing.take_refuted() {
             self.head.clear();
             self.state = State::Seek;
@@ -224,6 +250,39 @@ impl Reader {
         self.read_end = context.stream_end;
     }
 
+    /// At the connection's first bytes: a PROXY protocol header may come before the first request.
+    fn read_preface(
+        &mut self,
+        now: Moment,
+        begins_packet: bool,
+        bytes: &[u8],
+        context: &mut Context<'_>,
+    ) {
+        if matches!(self.preface, Preface::MayBegin) && !ProxyHeader::may_begin(bytes) {
+            self.preface = Preface::Over;
+            return self.bytes(now, begins_packet, bytes, context);
+        }
+        let (first, mut header) = match std::mem::take(&mut self.preface) {
+            Preface::Begun(first, header) => (first, header),
+            _ => (now, Box::default()),
+        };
+        match header.push(bytes) {
+            proxy::Pushed::More => {
+                self.preface = Preface::Begun(first, header);
+                self.seen_end = context.stream_end;
+                self.read_end = context.stream_end;
+            }
+            proxy::Pushed::Whole(used, source) => {
+                self.proxied_for = source.map(Box::new);
+                self.bytes(now, false, &bytes[used..], context);
+            }
+            proxy::Pushed::NoHeader => {
+                let all = [header.bytes(), bytes].concat();
+                self.bytes(first, begins_packet, &all, context);
+            }
+        }
+    }
+
     /// Passes over bytes without their values, at most [`Reader::skippable`]. `seen`: a packet covered them.
     pub fn skip(&mut self, now: Moment, bytes: u64, seen: bool, context: &mut Context<'_>) {
         if !seen {
@@ -238,7 +297,7 @@ impl Reader {
                     self.progress.body_bytes += content;
                     self.progress.last_at = self.progress.last_at.max(now.at);
                 } else {
-                    self.progress.missing_bytes += bytes;
+                    self.progress.miss(bytes);
                 }
                 if done {
                     self.end_message(true, context);
@@ -268,6 +327,7 @@ impl Reader {
         if matches!(self.state, State::Seek | State::Connect | State::Tunnel) {
             return self.skip(now, bytes, seen, context);
         }
+        self.preface = Preface::Over;
         let position = context.stream_end.saturating_sub(bytes);
         let between = self.is_at_message_end();
         let in_message = self.cut_message(now.at, context);
@@ -279,7 +339,6 @@ impl Reader {
             self.hidden |= between;
             self.dropped_at = self.dropped_at.max(seen.then_some(now.opposite_end));
         }
-        self.progress.missing_bytes += bytes;
         self.lose_framing(in_message, context);
         if seen {
             self.seen_end = context.stream_end;
@@ -646,7 +705,8 @@ impl Reader {
         bytes: &'b [u8],
         context: &mut Context<'_>,
     ) -> &'b [u8] {
-        if self.is_next_message(bytes) {
+        let may_be_next = self.may_be_absent() && context.pairing.awaits_response(self.position);
+        if may_be_next && bytes.starts_with(STATUS_LINE) {
             self.end_message(true, context);
             return bytes;
         }
@@ -656,7 +716,7 @@ impl Reader {
             return bytes;
         }
         let State::Body { body, may_be_absent } = &mut self.state else { return bytes };
-        if *may_be_absent && STATUS_LINE.starts_with(bytes) {
+        if may_be_next && STATUS_LINE.starts_with(bytes) {
             // Content or the next response: too few bytes to tell.
             self.lose_framing(true, context);
             return bytes;
@@ -677,10 +737,9 @@ impl Reader {
         &bytes[step.used..]
     }
 
-    /// Where content may be absent, a status line in its place is the next response.
-    fn is_next_message(&self, bytes: &[u8]) -> bool {
+    /// Where content may be absent, a status line in its place is the next response, if one is awaited.
+    fn may_be_absent(&self) -> bool {
         matches!(self.state, State::Body { may_be_absent: true, .. })
-            && bytes.starts_with(STATUS_LINE)
     }
 
     /// A client that waited for 100 and got a final answer need not send its content (RFC 9110 section
@@ -711,6 +770,7 @@ impl Reader {
     fn lose_framing(&mut self, in_message: bool, context: &mut Context<'_>) {
         context.counters.framing_losses += 1;
         if in_message {
+            self.progress.missing_bytes = None;
             self.end_message(false, context);
         }
         self.state = if self.upgraded { State::Tunnel } else { State::Seek };

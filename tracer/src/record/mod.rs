@@ -247,8 +247,10 @@ pub struct Exchange {
     pub reused_connection: Option<bool>,
     /// Whether both messages were seen to their end with nothing missing.
     pub complete: bool,
-    /// Bytes of the messages that were not seen (their content's framing says they were there).
-    pub missing_bytes: u64,
+    /// Bytes of the messages that were not seen; `None` where it is not known how many: one of the
+    /// messages was not seen, or its framing was lost.
+    #[serde(with = "unknown_count")]
+    pub missing_bytes: Option<u64>,
 }
 
 /// An address and port.
@@ -349,6 +351,31 @@ mod outcome {
     }
 }
 
+/// A count that may be unknown: `null` in JSON. In a recording the largest number stands for unknown, so
+/// that counts of older ones read as they did.
+mod unknown_count {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    const UNKNOWN: u64 = u64::MAX;
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+    pub fn serialize<S: Serializer>(count: &Option<u64>, s: S) -> Result<S::Ok, S::Error> {
+        if s.is_human_readable() {
+            count.serialize(s)
+        } else {
+            count.unwrap_or(UNKNOWN).serialize(s)
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<u64>, D::Error> {
+        if d.is_human_readable() {
+            Option::deserialize(d)
+        } else {
+            u64::deserialize(d).map(|count| (count != UNKNOWN).then_some(count))
+        }
+    }
+}
+
 /// Who sent the first FIN or reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -417,6 +444,8 @@ pub struct Connection {
     pub isn_received: Option<u32>,
     /// Its socket was in a BPF sockmap: data may have gone from socket to socket past TCP.
     pub bypasses_tcp: bool,
+    /// The client for which a proxy speaks, where a PROXY protocol header names it.
+    pub proxied_for: Option<SocketAddress>,
 }
 
 /// `type: loss`.

@@ -285,8 +285,8 @@ impl Unpacked<'_> {
 /// A record whose last fields are missing in recordings of earlier versions. They read as zeroes:
 /// `None`, `false`.
 pub(super) fn read_padded<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    /// A byte for each field that was appended to `host` and to `connection`.
-    const APPENDED: [u8; 1] = [0];
+    /// A byte for each field that was appended to `host` or to `connection`.
+    const APPENDED: [u8; 2] = [0; 2];
     read(bytes).or_else(|| read(&[bytes, &APPENDED].concat()))
 }
 
@@ -520,15 +520,17 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_of_a_version_without_the_last_field_is_read() {
+    fn a_connection_of_a_version_without_the_last_fields_is_read() {
         let mut connection = crate::tui::fixture::connection(1);
         connection.bypasses_tcp = false;
         let record = Record::Connection(Arc::new(connection));
-        let mut body = packed([record.clone()]);
-        body.pop();
-        let len = u32::try_from(body.len() - 5).unwrap();
-        body[1..5].copy_from_slice(&len.to_le_bytes());
-        assert_eq!(unpacked(&body), [record]);
+        for missing in 1..=2 {
+            let mut body = packed([record.clone()]);
+            body.truncate(body.len() - missing);
+            let len = u32::try_from(body.len() - 5).unwrap();
+            body[1..5].copy_from_slice(&len.to_le_bytes());
+            assert_eq!(unpacked(&body), [record.clone()]);
+        }
     }
 
     #[test]

@@ -48,6 +48,7 @@ pub fn connection(id: u64) -> Connection {
         isn_sent: None,
         isn_received: None,
         bypasses_tcp: false,
+        proxied_for: None,
     }
 }
 
@@ -83,7 +84,7 @@ pub fn exchange(conn: u64, number: u64, status: u16) -> Exchange {
         timing: Timing { wait_us: Some(322), ..Timing::default() },
         reused_connection: Some(number > 1),
         complete: true,
-        missing_bytes: 0,
+        missing_bytes: Some(0),
     }
 }
 
@@ -260,7 +261,7 @@ pub fn mixed_updates() -> Vec<Update> {
         ..exchange(7, 1, 200)
     };
     updates.extend(segments_of_the_slow_one());
-    let cut = Exchange { complete: false, missing_bytes: 4096, ..exchange(12, 1, 200) };
+    let cut = Exchange { complete: false, missing_bytes: Some(4096), ..exchange(12, 1, 200) };
     let exchanges = (1..=7).map(|n| exchange(3, n, 200)).chain([exchange(3, 8, 503), slow, cut]);
     updates.extend(exchanges.map(|e| Update::Record(Record::Exchange(Arc::new(e)))));
     updates

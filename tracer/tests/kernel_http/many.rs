@@ -203,7 +203,7 @@ impl Tally {
                 }
                 Line::Exchange(exchange) => {
                     let whole = exchange.complete
-                        && exchange.missing_bytes == 0
+                        && exchange.missing_bytes == Some(0)
                         && exchange.status == Some(200)
                         && exchange.response.is_some_and(|r| r.body_bytes == Some(512));
                     exchanges.insert(exchange.conn, whole);

@@ -164,7 +164,7 @@ pub fn sane(life: &Life, exchanges: &[Exchange]) -> Result<(), String> {
         let first = exchange.number == 1;
         let reused = exchange.reused_connection == Some(!first);
         let connect = exchange.timing.connect_us.is_some() == first;
-        let missing = exchange.complete && exchange.missing_bytes > 0;
+        let missing = exchange.complete && exchange.missing_bytes != Some(0);
         let began = |message: Option<&super::records::Message>| message.and_then(|m| m.at);
         let (request, response) =
             (began(exchange.request.as_ref()), began(exchange.response.as_ref()));

@@ -118,7 +118,7 @@ pub struct Exchange {
     pub timing: Timing,
     pub reused_connection: Option<bool>,
     pub complete: bool,
-    pub missing_bytes: u64,
+    pub missing_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, Deserialize)]

@@ -32,7 +32,8 @@ impl Extent {
         wire_bytes: Option<u64>,
         body_bytes: Option<u64>,
     ) -> Extent {
-        let is_plain = headers.get("transfer-encoding").is_none() && exchange.missing_bytes == 0;
+        let is_plain =
+            headers.get("transfer-encoding").is_none() && exchange.missing_bytes == Some(0);
         Extent { wire_bytes, plain_body_bytes: body_bytes.filter(|_| is_plain) }
     }
 

@@ -164,7 +164,7 @@ mod tests {
             timing,
             reused_connection: None,
             complete: false,
-            missing_bytes: 0,
+            missing_bytes: Some(0),
         }
     }
 

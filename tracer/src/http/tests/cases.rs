@@ -137,7 +137,7 @@ fn equal_lengths_are_taken_and_conflicting_ones_make_the_exchange_incomplete() {
     assert_eq!(wire.told(), ["1 GET /a 200 body 0/2"]);
     wire.client(&get("/b"))
         .server("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok");
-    assert_eq!(wire.told(), ["2 GET /b 200 body 0/0 incomplete"]);
+    assert_eq!(wire.told(), ["2 GET /b 200 body 0/0 missing ? incomplete"]);
     assert_eq!(wire.http.counters().framing_losses, 1);
 }
 
@@ -146,7 +146,7 @@ fn a_request_with_conflicting_lengths_is_still_answered_by_its_response() {
     let mut wire = Wire::new();
     wire.client("POST /a HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc");
     wire.server("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
-    assert_eq!(wire.told(), ["1 POST /a 400 body 0/0 incomplete"]);
+    assert_eq!(wire.told(), ["1 POST /a 400 body 0/0 missing ? incomplete"]);
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn a_dropped_field_line_that_says_where_the_message_ends_makes_the_exchange_inco
         let mut wire = Wire::new();
         wire.client(&format!("POST /a HTTP/1.1\r\n{line}\r\n\r\n"))
             .server("HTTP/1.1 400 x\r\nContent-Length: 0\r\n\r\n");
-        assert_eq!(wire.told(), ["1 POST /a 400 body 0/0 incomplete"], "{line}");
+        assert_eq!(wire.told(), ["1 POST /a 400 body 0/0 missing ? incomplete"], "{line}");
     }
 }
 
@@ -486,4 +486,52 @@ fn a_body_of_more_than_four_gibibytes_is_counted() {
         wire.told(),
         [format!("1 GET /big 200 body 0/{length}"), "2 GET /b 200 body 0/2".into()]
     );
+}
+
+#[test]
+fn a_proxy_header_before_the_first_request_names_the_client_however_it_is_cut() {
+    let headers = [
+        &b"PROXY TCP4 192.0.2.7 192.0.2.1 56324 80\r\n"[..],
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\xc0\0\x02\x07\xc0\0\x02\x01\xdc\x04\0\x50",
+    ];
+    for header in headers {
+        let text = [header, get("/1").as_bytes()].concat();
+        for size in 1..=text.len() {
+            let mut wire = Wire::new();
+            text.chunks(size).for_each(|part| _ = wire.packet(Sent, part, part.len()));
+            wire.server(OK).client(&get("/2")).server(OK);
+            let client = wire.http.take_proxied_for().expect("its address");
+            assert_eq!(client.to_string(), "192.0.2.7:56324");
+            let place =
+                u64::from(wire.told.done[0].request.as_ref().unwrap().seq.wrapping_sub(CLIENT_SEQ));
+            assert_eq!(place, header.len() as u64);
+            assert_eq!(wire.told(), ["1 GET /1 200 body 0/2", "2 GET /2 200 body 0/2"]);
+        }
+    }
+}
+
+#[test]
+fn a_proxy_header_that_names_nobody_is_passed_over_and_one_before_other_protocols_is_read() {
+    let mut wire = Wire::new();
+    wire.client("PROXY UNKNOWN\r\n").client(&get("/1")).server(OK);
+    assert_eq!(wire.http.take_proxied_for(), None);
+    assert_eq!(wire.told(), ["1 GET /1 200 body 0/2"]);
+    let mut wire = Wire::new();
+    wire.client("PROXY TCP6 ::1 ::2 1 2\r\n\u{16}\u{3}\u{1}");
+    assert!(!wire.http.is_http());
+    assert_eq!(wire.http.take_proxied_for().expect("its address").to_string(), "[::1]:1");
+}
+
+#[test]
+fn requests_that_begin_like_a_proxy_header_are_requests() {
+    for text in
+        ["PUT /1 HTTP/1.1\r\n\r\n", "PROXY-X /1 HTTP/1.1\r\n\r\n", "PROXY /1 HTTP/1.1\r\n\r\n"]
+    {
+        for size in 1..=text.len() {
+            let mut wire = Wire::new();
+            text.as_bytes().chunks(size).for_each(|part| _ = wire.packet(Sent, part, part.len()));
+            wire.server(OK);
+            assert_eq!(wire.told().len(), 1, "{text:?} in parts of {size}");
+        }
+    }
 }

@@ -117,7 +117,7 @@ fn uncaptured_chunk_framing_makes_the_exchange_incomplete_and_the_next_is_found(
     wire.client(&get("/b")).server(OK).wait();
     assert_eq!(
         wire.told(),
-        ["4 GET /a 200 body 0/5 missing 5000 incomplete", "5 GET /b 200 body 0/2"]
+        ["4 GET /a 200 body 0/5 missing ? incomplete", "5 GET /b 200 body 0/2"]
     );
 }
 
@@ -323,7 +323,7 @@ fn a_hole_within_a_head_tells_the_start_line() {
         .client("e\r\n\r\n")
         .server(OK)
         .wait();
-    assert_eq!(wire.told(), ["4 GET /a 200 body 0/0 missing 10 incomplete".replace("0/0", "0/2")]);
+    assert_eq!(wire.told(), ["4 GET /a 200 body 0/0 missing ? incomplete".replace("0/0", "0/2")]);
     wire.client(&get("/b")).server(OK).client(&get("/c")).server(OK);
     assert_eq!(wire.told(), ["5 GET /b 200 body 0/2", "6 GET /c 200 body 0/2"]);
 }

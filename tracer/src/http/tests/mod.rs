@@ -131,7 +131,7 @@ impl Wire {
     }
 }
 
-/// `1 GET /a 200 body 0/5`, then ` missing 7` and ` incomplete` where it is; `-` for an unknown half.
+/// `1 GET /a 200 body 0/5`, then ` missing 7` (`?` where unknown) and ` incomplete` where it is; `-` for an unknown half.
 fn brief(e: &Exchange) -> String {
     let body =
         |half: &Option<Message>| half.as_ref().map_or("-".to_owned(), |m| m.body_bytes.to_string());
@@ -144,8 +144,11 @@ fn brief(e: &Exchange) -> String {
         body(&e.request),
         body(&e.response)
     );
-    if e.missing_bytes() > 0 {
-        text.push_str(&format!(" missing {}", e.missing_bytes()));
+    match e.missing_bytes() {
+        Some(0) => {}
+        Some(bytes) => text.push_str(&format!(" missing {bytes}")),
+        None if e.request.is_none() || e.response.is_none() => {}
+        None => text.push_str(" missing ?"),
     }
     if !e.complete() {
         text.push_str(" incomplete");

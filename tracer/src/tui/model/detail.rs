@@ -201,8 +201,8 @@ fn exchange(exchange: &Exchange) -> ExchangeLine {
     let media_type = response.and_then(|r| r.media_type.as_deref());
     let size = response.and_then(|r| r.body_bytes).map(text::bytes);
     let missing = (!exchange.complete).then(|| match exchange.missing_bytes {
-        0 => "incomplete".to_owned(),
-        missing => format!("{} missing", text::bytes(missing)),
+        None | Some(0) => "incomplete".to_owned(),
+        Some(missing) => format!("{} missing", text::bytes(missing)),
     });
     let parts = [media_type.map(str::to_owned), size, missing];
     let answer = parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");

@@ -150,8 +150,10 @@ fn answer(exchange: &Exchange) -> String {
         cached.then(|| "cached".to_owned()),
         response.and_then(|r| r.media_type.as_deref()).map(|kind| clean(kind).into_owned()),
         response.and_then(|r| r.body_bytes).map(text::bytes),
-        (exchange.missing_bytes > 0)
-            .then(|| format!("{} missing", text::bytes(exchange.missing_bytes))),
+        exchange
+            .missing_bytes
+            .filter(|&missing| missing > 0)
+            .map(|missing| format!("{} missing", text::bytes(missing))),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
@@ -234,7 +236,10 @@ fn detail_lines(exchange: &Exchange, theme: &Theme) -> Vec<Line<'static>> {
     lines.push(Line::default());
     lines.extend(timing_lines(&exchange.timing, theme));
     if !exchange.complete {
-        let words = format!("not seen whole: {} missing", text::bytes(exchange.missing_bytes));
+        let words = match exchange.missing_bytes {
+            Some(missing) => format!("not seen whole: {} missing", text::bytes(missing)),
+            None => "not seen whole".to_owned(),
+        };
         lines.push(Line::styled(words, theme.bad));
     }
     lines
