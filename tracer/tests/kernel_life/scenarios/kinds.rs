@@ -162,7 +162,7 @@ pub fn defer_accept(stage: &Stage) -> Lives {
 /// What a BPF program hands on from a sockmap passes TCP by.
 pub fn in_sockmap(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    pair.client.to_sockmap();
+    pair.client.enter_sockmap();
     pair.client.send(10);
     pair.server.receive(10);
     close_client_first(&pair.client, &pair.server);
