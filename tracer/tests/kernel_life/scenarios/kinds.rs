@@ -11,7 +11,6 @@ use super::{ACTIVE_CLIENT, CUT_CLIENT, CUT_SERVER, PASSIVE_SERVER};
 use crate::expect::{Lived, Lives};
 use crate::stage::Stage;
 use crate::support::actor::{Conn, Options};
-use crate::support::environment::kernel_is_at_least;
 use crate::support::wire::{DEVICE, Fate};
 
 /// Client and server on, no cookie asked for on either side (Documentation/networking/ip-sysctl.rst).
@@ -163,7 +162,7 @@ pub fn defer_accept(stage: &Stage) -> Lives {
 /// What a BPF program hands on from a sockmap passes TCP by.
 pub fn in_sockmap(stage: &Stage) -> Lives {
     let pair = stage.pair();
-    pair.client.to_sockmap();
+    pair.client.enter_sockmap();
     pair.client.send(10);
     pair.server.receive(10);
     close_client_first(&pair.client, &pair.server);
@@ -174,9 +173,7 @@ pub fn in_sockmap(stage: &Stage) -> Lives {
         )
         .check(|lives| {
             let ends = (lives[0].bypasses_tcp, lives[1].bypasses_tcp);
-            // The map's bit is seen where the socket is used (since 6.3); its own close clears it
-            // first.
-            match ends == (kernel_is_at_least(6, 3), false) {
+            match ends == (true, false) {
                 true => Ok(()),
                 false => Err(format!("bypasses_tcp: {ends:?}")),
             }

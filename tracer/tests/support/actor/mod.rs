@@ -308,7 +308,7 @@ impl<'a> Conn<'a> {
 
     /// Puts the socket into a BPF sockmap.
     #[track_caller]
-    pub fn to_sockmap(&self) {
+    pub fn enter_sockmap(&self) {
         self.must(&Op::ToSockmap { slot: self.slot });
     }
 
