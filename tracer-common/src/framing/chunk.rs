@@ -1,21 +1,21 @@
 //! The lines between the data of a chunked message (RFC 9112 section 7.1).
 
-use super::{Cursor, Window, get, place, set};
+use super::{Cursor, Window, get, head, place, set};
 
 /// Bytes of lines that are read at once.
 const STEPS: u32 = 96;
+/// The same in a window of one line.
+const LINE_STEPS: u32 = 40;
 /// Data up to this size is passed over without a new look at the packet.
 const SMALL_BYTES: u64 = 64;
 /// Digits of a chunk size that fit into 64 bits leave this much free.
 const MAX_BEFORE_DIGIT: u64 = u64::MAX >> 4;
-/// Bytes of a window in which [`Cursor::find_chunk_line`] searches.
-const SEARCH_BYTES: u32 = 128;
-/// Digits of a size that it believes.
-const MAX_FOUND_DIGITS: u8 = 8;
-/// In [`Cursor::matched`] while it searches: the line is none, or its digits have ended.
-const NO_LINE: u8 = 0x80;
-/// See [`NO_LINE`].
-const LINE_ENDS: u8 = 0x40;
+/// Words of a window in which [`Cursor::find_chunk_line`] searches: more is more than a verifier follows.
+const SEARCH_WORDS: u32 = 64;
+/// A digit and CRLF.
+const MIN_LINE_BYTES: u32 = 3;
+/// Eight digits and CRLF: the longest line that [`Cursor::find_chunk_line`] believes.
+const MAX_LINE_BYTES: u32 = 10;
 
 /// The value of a hexadecimal digit; 16 or more for any other byte.
 #[inline(always)]
@@ -37,7 +37,7 @@ impl Cursor {
     pub fn read_chunk_lines<const N: usize>(&mut self, window: &Window<N>) -> u32 {
         set(&mut self.length, window.length);
         set(&mut self.index, 0);
-        for _ in 0..STEPS {
+        for _ in 0..if N <= 64 { LINE_STEPS } else { STEPS } {
             let window = window.settle(self);
             let index = get(&self.index);
             if index >= window.length {
@@ -120,54 +120,66 @@ impl Cursor {
         window.length
     }
 
-    /// Looks for a chunk-size line in the middle of a chunked message; gives where its data begins, or 0.
+    /// Looks for a chunk-size line in the middle of a chunked message; gives where its data begins, or 0. The first line is
+    /// tried that is as short as such a line: a window has few of them where chunks are large.
     #[inline(always)]
     fn find_chunk_line<const N: usize>(&mut self, window: &Window<N>) -> u32 {
-        let mut found = 0u32;
         set(&mut self.length, window.length);
+        set(&mut self.line, 0);
         set(&mut self.index, 0);
-        set(&mut self.matched, 0);
-        set(&mut self.number, 0);
-        for _ in 0..SEARCH_BYTES {
-            let window = window.settle(self);
-            let index = get(&self.index);
+        let mut index = 0u32;
+        let mut returns_before = 0u64;
+        for _ in 0..SEARCH_WORDS {
             if index >= window.length {
                 break;
             }
-            let byte = window.byte(index);
-            let index = index.wrapping_add(1);
-            set(&mut self.index, index);
-            let line = get(&self.matched);
-            if byte == b'\n' {
-                let number = get(&self.number);
-                if line & (NO_LINE | LINE_ENDS) == LINE_ENDS
-                    && number > 0
-                    && data_may_end(&window, u64::from(index) + number)
-                {
-                    found = index;
+            let word = window.word(index);
+            let returns = head::zero_bytes(word ^ head::repeat(b'\r'));
+            let after_return = returns << 8 | returns_before >> 56;
+            let ends = head::zero_bytes(word ^ head::repeat(b'\n')) & after_return;
+            returns_before = returns;
+            if ends != 0 {
+                let end = index + head::behind_first(ends);
+                let line = get(&self.line);
+                set(&mut self.line, end);
+                let bytes = end.wrapping_sub(line);
+                if (MIN_LINE_BYTES..=MAX_LINE_BYTES).contains(&bytes) {
+                    set(&mut self.index, end);
+                    set(&mut self.value, line);
                     break;
                 }
-                set(&mut self.matched, 0);
-                set(&mut self.number, 0);
-                continue;
             }
-            let digit = digit(byte);
-            let mut next = NO_LINE;
-            if digit < 16 && line < MAX_FOUND_DIGITS {
-                let number = get(&self.number);
-                set(&mut self.number, number << 4 | u64::from(digit));
-                next = line + 1;
-            }
-            if byte == b'\r' && line < LINE_ENDS {
-                next = line | LINE_ENDS;
-            }
-            set(&mut self.matched, next);
+            index += 8;
         }
-        if found != 0 {
+        let end = get(&self.index);
+        if end == 0 || end > get(&self.length) {
+            return 0;
+        }
+        self.try_line(&window.settle(self), end)
+    }
+
+    /// Whether the bytes up to `end` are a chunk-size line whose data ends as it has to: then the place is known.
+    #[inline(always)]
+    fn try_line<const N: usize>(&mut self, window: &Window<N>, end: u32) -> u32 {
+        set(&mut self.number, 0);
+        for _ in 0..MAX_LINE_BYTES {
+            let at = get(&self.value);
+            let digit = digit(window.byte(at));
+            if digit >= 16 {
+                break;
+            }
+            let number = get(&self.number);
+            set(&mut self.number, number << 4 | u64::from(digit));
+            set(&mut self.value, at.wrapping_add(1));
+        }
+        let number = get(&self.number);
+        let is_whole = get(&self.value).wrapping_add(2) == end;
+        if is_whole && number > 0 && data_may_end(window, u64::from(end) + number) {
             set(&mut self.place, place::DATA_END);
-            self.skip_bytes = get(&self.number);
+            self.skip_bytes = number;
+            return end;
         }
-        found
+        0
     }
 }
 

@@ -28,15 +28,20 @@ pub const MAX_STEPS: u32 = 31;
 /// Bytes that a step captures where it does not read.
 pub const CAPTURE_BYTES: u32 = 4096;
 
-/// Whether the rest of a packet has to be captured whole now, for the steps that are left to suffice.
+/// Whether the rest of a packet has to be captured whole now, for the steps that are left to suffice. Of a packet for which they
+/// never do (BIG TCP: up to 512 KiB) lines are read as long as there are steps.
 #[inline(always)]
 #[must_use]
 pub const fn must_capture(step: u32, left_bytes: u32) -> bool {
-    step + left_bytes / CAPTURE_BYTES + 2 >= MAX_STEPS
+    const USUAL_PACKET_BYTES: u32 = 68 * 1024;
+    let needed = if left_bytes > USUAL_PACKET_BYTES { 0 } else { left_bytes / CAPTURE_BYTES };
+    step + needed + 2 >= MAX_STEPS
 }
 
 /// Bytes that are captured without being read, once the place in the stream is lost.
-pub const LOST_BUDGET_BYTES: u32 = 1 << 20;
+const LOST_BUDGET_BYTES: u32 = 1 << 20;
+/// The same in a chunked message: a line is found in one of eight places where it may lie.
+const SEARCH_BUDGET_BYTES: u32 = 4 << 20;
 /// Bytes of a head that are read before the place counts as lost.
 pub const HEAD_BUDGET_BYTES: u32 = 2 << 20;
 
@@ -369,7 +374,7 @@ impl Cursor {
         set(&mut self.place, if chunked { place::SEARCH } else { place::LOST });
         set(&mut self.skip_bytes, 0);
         set(&mut self.number, 0);
-        set(&mut self.budget_bytes, LOST_BUDGET_BYTES);
+        set(&mut self.budget_bytes, if chunked { SEARCH_BUDGET_BYTES } else { LOST_BUDGET_BYTES });
     }
 
     /// The bytes at the place make no sense there: nothing more is captured than the heads of packets.

@@ -32,6 +32,8 @@ const HEAD_BYTES: usize = 512;
 const LINES_BYTES: usize = 1024;
 /// Bytes that it reads of one line.
 const LINE_BYTES: usize = 64;
+/// Lines that lie far apart and are read in one run: packets have up to 512 KiB (BIG TCP).
+const LINES_AT_ONCE: u32 = 3;
 /// In the word that travels with a packet: how many steps were taken.
 const STEPS: u32 = 0xff;
 /// In the same word: the packet is captured whole already.
@@ -48,7 +50,6 @@ pub fn begin(
     from: u32,
     is_captured: bool,
 ) {
-    cursor.busy = cpu();
     go(ctx, packet, cursor, from, if is_captured { QUIET } else { 0 });
 }
 
@@ -60,13 +61,14 @@ pub fn capture(ctx: &SkBuffContext, packet: &Packet) {
     unsafe { FOLLOW.tail_call(ctx, Follower::Rest as u32) };
 }
 
-/// Whether another CPU is reading at the place: packets of one connection may arrive on two at once. What it said is
-/// forgotten, should it have been left there.
+/// Takes the place for this CPU; false where another one is reading there: packets of one connection may arrive on two at once.
+/// What the other one noted is forgotten, should it have been left there.
 #[inline(always)]
-pub fn is_busy(cursor: &mut Cursor) -> bool {
-    let busy = cursor.busy;
-    cursor.busy = 0;
-    busy != 0 && busy != cpu()
+pub fn take_place(cursor: &mut Cursor) -> bool {
+    let (busy, cpu) = (cursor.busy, cpu());
+    let is_free = busy == 0 || busy == cpu;
+    cursor.busy = if is_free { cpu } else { 0 };
+    is_free
 }
 
 /// This CPU's number plus one.
@@ -118,10 +120,29 @@ pub fn follow_head(ctx: SkBuffContext) -> i32 {
     take::<(), HEAD_BYTES>(&ctx, |cursor, window| cursor.read_lines(&window))
 }
 
-/// One chunk-size line.
+/// Chunk-size lines, one at a time, as long as they are far apart.
 #[cgroup_skb]
 pub fn follow_line(ctx: SkBuffContext) -> i32 {
-    take::<(), LINE_BYTES>(&ctx, |cursor, window| cursor.read_chunk_lines(&window))
+    let Some(mut step) = Step::of(&ctx) else { return PASS };
+    for _ in 1..LINES_AT_ONCE {
+        let used = step.emit::<(), LINE_BYTES>(|cursor, window| cursor.read_chunk_lines(&window));
+        let payload_bytes = step.packet.payload_bytes;
+        let offset = step.offset;
+        let cursor = step.cursor();
+        let Some(used) = used else {
+            cursor.lose();
+            return PASS;
+        };
+        cursor.step(offset, used, payload_bytes);
+        let (from, follower) = (cursor.from, cursor.follower());
+        if cursor.take != take::READ || follower != Follower::Line as u32 {
+            step.go_on();
+            return PASS;
+        }
+        step.offset = from;
+    }
+    step.take::<(), LINE_BYTES>(|cursor, window| cursor.read_chunk_lines(&window));
+    PASS
 }
 
 /// Chunk-size lines that lie close together.
@@ -174,25 +195,8 @@ fn take<E: 'static, const N: usize>(
     ctx: &SkBuffContext,
     read: impl FnOnce(&mut Cursor, Window<N>) -> u32,
 ) -> i32 {
-    if let Some(mut step) = Step::of(ctx) {
-        let left = step.left();
-        let wanted = if left > N as u32 { N as u32 } else { left };
-        let (offset, is_quiet) = (step.offset, step.is_quiet());
-        let slice = Slice::new(ctx, &step.packet, step.sk, step.memory);
-        let is_whole = step.word & WHOLE != 0;
-        let cursor = &mut step.memory.cursors[way(&step.packet)];
-        let used = slice.emit::<E, N>(offset, wanted, is_quiet, |bytes, length| {
-            if is_whole {
-                return length;
-            }
-            // SAFETY: the room for N bytes and its slack.
-            read(cursor, unsafe { Window::new(bytes, length) })
-        });
-        match used {
-            // The bytes are lost, and the place with them.
-            None | Some(0) => step.cursor().lose(),
-            Some(used) => step.finish(used),
-        }
+    if let Some(step) = Step::of(ctx) {
+        step.take::<E, N>(read);
     }
     PASS
 }
@@ -238,6 +242,41 @@ impl<'a> Step<'a> {
         &mut self.memory.cursors[way(&self.packet)]
     }
 
+    /// Emits up to `N` bytes, as far as they are read; gives how many that were, `None` where there was no room.
+    #[inline(always)]
+    fn emit<E: 'static, const N: usize>(
+        &mut self,
+        read: impl FnOnce(&mut Cursor, Window<N>) -> u32,
+    ) -> Option<u32> {
+        let left = self.left();
+        let wanted = if left > N as u32 { N as u32 } else { left };
+        let (offset, is_quiet) = (self.offset, self.is_quiet());
+        let is_whole = self.word & WHOLE != 0;
+        let slice = Slice::new(self.ctx, &self.packet, self.sk, self.memory);
+        let cursor = &mut self.memory.cursors[way(&self.packet)];
+        let used = slice.emit::<E, N>(offset, wanted, is_quiet, |bytes, length| {
+            if is_whole {
+                return length;
+            }
+            // SAFETY: the room for N bytes and its slack.
+            read(cursor, unsafe { Window::new(bytes, length) })
+        });
+        used.filter(|used| *used != 0)
+    }
+
+    /// Takes the step.
+    #[inline(always)]
+    fn take<E: 'static, const N: usize>(
+        mut self,
+        read: impl FnOnce(&mut Cursor, Window<N>) -> u32,
+    ) {
+        match self.emit::<E, N>(read) {
+            Some(used) => self.finish(used),
+            // The bytes are lost, and the place with them.
+            None => self.cursor().lose(),
+        }
+    }
+
     /// Emits the first bytes of a message that no other step reads: few, and rarely.
     #[inline(always)]
     fn capture_start(&mut self, used: u32) {
@@ -266,6 +305,13 @@ impl<'a> Step<'a> {
         }
         let (offset, payload_bytes) = (self.offset, self.packet.payload_bytes);
         self.cursor().step(offset, used, payload_bytes);
+        self.go_on();
+    }
+
+    /// Goes on to the next step, where there is more to read.
+    #[inline(always)]
+    fn go_on(mut self) {
+        let way = way(&self.packet);
         let from = self.cursor().from;
         if self.cursor().take == take::READ {
             let word = self.word + 1;

@@ -63,10 +63,10 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
         follow::capture(ctx, packet);
         return None;
     }
-    if follow::is_busy(cursor) {
-        cursor.take = take::WHOLE;
-    } else {
+    if follow::take_place(cursor) {
         cursor.meet(packet.seq, packet.payload_bytes);
+    } else {
+        cursor.take = take::WHOLE;
     }
     let cursor = settle(cursor);
     let is_small = packet.payload_bytes <= SMALL_PACKET_BYTES;
@@ -95,12 +95,16 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
         let cursor = settle(&raw mut memory.cursors[way & 1]);
         if begins && is_whole_request(ctx, packet, cursor) {
             cursor.place = place::BODY;
+            cursor.busy = 0;
             return None;
         }
         let from = cursor.from;
         follow::begin(ctx, packet, cursor, from, is_small);
-    } else if cursor.take == take::WHOLE && !is_small {
-        follow::capture(ctx, packet);
+    } else {
+        cursor.busy = 0;
+        if cursor.take == take::WHOLE && !is_small {
+            follow::capture(ctx, packet);
+        }
     }
     None
 }
