@@ -26,22 +26,24 @@ pub const WINDOW_SLACK_BYTES: usize = 32;
 /// Steps in one packet: the kernel allows 33 tail calls in a row.
 pub const MAX_STEPS: u32 = 31;
 /// Bytes that a step captures where it does not read.
-pub const CAPTURE_BYTES: u32 = 4096;
+pub const WHOLE_BYTES: u32 = 16 * 1024;
+/// Bytes that a step captures while it searches.
+pub const REST_BYTES: u32 = 4096;
 
-/// Whether the rest of a packet has to be captured whole now, for the steps that are left to suffice. Of a packet for which they
-/// never do (BIG TCP: up to 512 KiB) lines are read as long as there are steps.
+/// Whether the rest of a packet has to be captured whole now, for the steps that are left to suffice. They do for packets of up to
+/// 448 KiB; BIG TCP allows 512 KiB.
 #[inline(always)]
 #[must_use]
 pub const fn must_capture(step: u32, left_bytes: u32) -> bool {
-    const USUAL_PACKET_BYTES: u32 = 68 * 1024;
-    let needed = if left_bytes > USUAL_PACKET_BYTES { 0 } else { left_bytes / CAPTURE_BYTES };
-    step + needed + 2 >= MAX_STEPS
+    step + left_bytes / WHOLE_BYTES + 3 >= MAX_STEPS
 }
 
 /// Bytes that are captured without being read, once the place in the stream is lost.
 const LOST_BUDGET_BYTES: u32 = 1 << 20;
 /// The same in a chunked message: a line is found in one of eight places where it may lie.
 const SEARCH_BUDGET_BYTES: u32 = 4 << 20;
+/// The same in a message of many small chunks. It is not searched for a line: in what is mostly lines a wrong one is found.
+const DENSE_BUDGET_BYTES: u32 = 64 << 20;
 /// Bytes of a head that are read before the place counts as lost.
 pub const HEAD_BUDGET_BYTES: u32 = 2 << 20;
 
@@ -185,21 +187,24 @@ pub enum Follower {
     Line = 2,
     /// Chunk-size lines that lie close together.
     Lines = 3,
-    /// Captures what cannot be read.
+    /// Captures while it searches.
     Rest = 4,
     /// The value of a `content-length`.
     Length = 5,
+    /// Captures without reading.
+    Whole = 6,
 }
 
 impl Follower {
     /// Every one, with its program's name.
-    pub const ALL: [(Follower, &'static str); 6] = [
+    pub const ALL: [(Follower, &'static str); 7] = [
         (Follower::Start, "follow_start"),
         (Follower::Head, "follow_head"),
         (Follower::Line, "follow_line"),
         (Follower::Lines, "follow_lines"),
         (Follower::Rest, "follow_rest"),
         (Follower::Length, "follow_length"),
+        (Follower::Whole, "follow_whole"),
     ];
 }
 
@@ -246,7 +251,8 @@ impl Cursor {
         self.from = 0;
         if is_lost && !starts {
             self.frontier = end;
-            self.take = if self.budget_bytes > 0 { take::READ } else { take::HEAD };
+            self.take = if self.budget_bytes > 0 { take::WHOLE } else { take::HEAD };
+            self.budget_bytes = self.budget_bytes.saturating_sub(packet_bytes);
             return;
         }
         let fresh_bytes = end.wrapping_sub(self.frontier).cast_signed();
@@ -377,6 +383,17 @@ impl Cursor {
         set(&mut self.budget_bytes, if chunked { SEARCH_BUDGET_BYTES } else { LOST_BUDGET_BYTES });
     }
 
+    /// The packet has more lines than there are steps: what is left of it is captured, and not read.
+    #[inline(always)]
+    pub fn run_out(&mut self) {
+        let is_dense = self.follower() == Follower::Lines as u32;
+        self.lose();
+        if is_dense {
+            set(&mut self.place, place::LOST);
+            set(&mut self.budget_bytes, DENSE_BUDGET_BYTES);
+        }
+    }
+
     /// The bytes at the place make no sense there: nothing more is captured than the heads of packets.
     #[inline(always)]
     fn give_up(&mut self) {
@@ -409,6 +426,13 @@ impl<const N: usize> Window<N> {
     #[must_use]
     pub unsafe fn new(bytes: *const u8, length: u32) -> Self {
         Window { bytes, length, mask: hide(N as u64 - 1) }
+    }
+
+    /// How many bytes are the packet's.
+    #[inline(always)]
+    #[must_use]
+    pub const fn length(&self) -> u32 {
+        self.length
     }
 
     /// The window as a verifier sees it that has forgotten what the bytes before this place said of its length: on each way out

@@ -7,8 +7,8 @@ use core::ops::Range;
 use std::vec::Vec;
 
 use super::{
-    CAPTURE_BYTES, Cursor, FirstBytes, Follower, LENGTH_BYTES, MAX_STEPS, WINDOW_SLACK_BYTES,
-    Window, asked, must_capture, take,
+    Cursor, FirstBytes, Follower, LENGTH_BYTES, MAX_STEPS, REST_BYTES, WINDOW_SLACK_BYTES, Window,
+    asked, must_capture, take,
 };
 use crate::{HEAD_BYTES, SMALL_PACKET_BYTES};
 
@@ -42,7 +42,7 @@ pub fn packet(
         }
         let from = cursor.from as usize;
         if must_capture(step, length - cursor.from) {
-            cursor.lose();
+            cursor.run_out();
             captured(from..packet.len());
             return;
         }
@@ -74,7 +74,7 @@ fn read(cursor: &mut Cursor, bytes: &[u8]) -> u32 {
     } else if follower == Follower::Lines as u32 {
         in_window::<1024>(bytes, |window| cursor.read_chunk_lines(window))
     } else {
-        in_window::<{ CAPTURE_BYTES as usize }>(bytes, |window| cursor.read_rest(window))
+        in_window::<{ REST_BYTES as usize }>(bytes, |window| cursor.read_rest(window))
     }
 }
 

@@ -12,7 +12,8 @@ use aya_ebpf::{
 use tracer_common::{
     Endpoints,
     framing::{
-        self, CAPTURE_BYTES, Cursor, Follower, LENGTH_BYTES, LENGTH_WORDS, Window, hide, take,
+        self, Cursor, Follower, LENGTH_BYTES, LENGTH_WORDS, REST_BYTES, WHOLE_BYTES, Window, hide,
+        take,
     },
 };
 
@@ -58,7 +59,7 @@ pub fn begin(
 pub fn capture(ctx: &SkBuffContext, packet: &Packet) {
     packet.save(ctx, 0, WHOLE);
     // SAFETY: as in `go`.
-    unsafe { FOLLOW.tail_call(ctx, Follower::Rest as u32) };
+    unsafe { FOLLOW.tail_call(ctx, Follower::Whole as u32) };
 }
 
 /// Takes the place for this CPU; false where another one is reading there: packets of one connection may arrive on two at once.
@@ -85,7 +86,7 @@ fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word
     let mut word = word;
     let mut follower = cursor.follower();
     if word & WHOLE == 0 && framing::must_capture(word & STEPS, left) {
-        cursor.lose();
+        cursor.run_out();
         cursor.busy = 0;
         if word & QUIET != 0 {
             return;
@@ -93,7 +94,7 @@ fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word
         word |= WHOLE;
     }
     if word & WHOLE != 0 {
-        follower = Follower::Rest as u32;
+        follower = Follower::Whole as u32;
     }
     packet.save(ctx, from, word);
     // SAFETY: the map holds programs of this kind; what they need is in the control block. The kernel bounds the calls.
@@ -151,10 +152,29 @@ pub fn follow_lines(ctx: SkBuffContext) -> i32 {
     take::<(), LINES_BYTES>(&ctx, |cursor, window| cursor.read_chunk_lines(&window))
 }
 
-/// What cannot be read.
+/// What cannot be read, as long as the packet lasts.
+#[cgroup_skb]
+pub fn follow_whole(ctx: SkBuffContext) -> i32 {
+    if let Some(mut step) = Step::of(&ctx) {
+        let used = if step.left() > REST_BYTES {
+            step.emit::<Endpoints, { WHOLE_BYTES as usize }>(|_, window| window.length())
+        } else {
+            step.emit::<Endpoints, { REST_BYTES as usize }>(|_, window| window.length())
+        };
+        let from = step.offset + used.unwrap_or(WHOLE_BYTES);
+        if from < step.packet.payload_bytes {
+            step.packet.save(&ctx, from, WHOLE);
+            // SAFETY: as in `go`. The kernel bounds the calls.
+            unsafe { FOLLOW.tail_call(&ctx, Follower::Whole as u32) };
+        }
+    }
+    PASS
+}
+
+/// What is searched for a place.
 #[cgroup_skb]
 pub fn follow_rest(ctx: SkBuffContext) -> i32 {
-    take::<Endpoints, { CAPTURE_BYTES as usize }>(&ctx, |cursor, window| cursor.read_rest(&window))
+    take::<Endpoints, { REST_BYTES as usize }>(&ctx, |cursor, window| cursor.read_rest(&window))
 }
 
 /// The value of a `content-length`. Its bytes are captured already.
@@ -251,13 +271,9 @@ impl<'a> Step<'a> {
         let left = self.left();
         let wanted = if left > N as u32 { N as u32 } else { left };
         let (offset, is_quiet) = (self.offset, self.is_quiet());
-        let is_whole = self.word & WHOLE != 0;
         let slice = Slice::new(self.ctx, &self.packet, self.sk, self.memory);
         let cursor = &mut self.memory.cursors[way(&self.packet)];
         let used = slice.emit::<E, N>(offset, wanted, is_quiet, |bytes, length| {
-            if is_whole {
-                return length;
-            }
             // SAFETY: the room for N bytes and its slack.
             read(cursor, unsafe { Window::new(bytes, length) })
         });
@@ -289,15 +305,6 @@ impl<'a> Step<'a> {
     /// Draws the conclusions from what was read, and goes on to the next step.
     #[inline(always)]
     fn finish(mut self, used: u32) {
-        if self.word & WHOLE != 0 {
-            let from = self.offset + used;
-            if from < self.packet.payload_bytes && self.word & STEPS < framing::MAX_STEPS {
-                self.packet.save(self.ctx, from, self.word + 1);
-                // SAFETY: as in `go`.
-                unsafe { FOLLOW.tail_call(self.ctx, Follower::Rest as u32) };
-            }
-            return;
-        }
         let way = way(&self.packet);
         conclude(self.memory, way);
         if self.memory.class == CLASS_OTHER {

@@ -146,7 +146,7 @@ const fn follower(number: usize) -> Program {
 }
 
 /// Every program, in the order in which they are attached.
-pub const PROGRAMS: [Program; 22] = [
+pub const PROGRAMS: [Program; 23] = [
     tp_btf("inet_sock_set_state", Group::State),
     tp_btf("timer_start", Group::Timers),
     tp_btf("timer_cancel", Group::Timers),
@@ -157,6 +157,7 @@ pub const PROGRAMS: [Program; 22] = [
     follower(3),
     follower(4),
     follower(5),
+    follower(6),
     cgroup("cgroup_ingress", CgroupSkbAttachType::Ingress),
     cgroup("cgroup_egress", CgroupSkbAttachType::Egress),
     tp_btf("sock_send_length", Group::Owner),
