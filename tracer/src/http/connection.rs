@@ -119,6 +119,9 @@ impl HttpConnection {
         }
         let end = slice.seq.wrapping_add(slice.packet_bytes);
         self.let_the_request_come_first(direction, at, end, out);
+        if self.side(direction).stream.is_before_first(slice.seq) {
+            self.pairing.events_lost();
+        }
         let now = self.moment(direction, at);
         let side = self.side(direction);
         let was_clear = side.stream.is_clear();

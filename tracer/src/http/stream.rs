@@ -120,6 +120,11 @@ impl Stream {
         self.first
     }
 
+    /// Whether `seq` lies before the first byte: the stream began with a packet that overtook it.
+    pub fn is_before_first(&self, seq: u32) -> bool {
+        self.has_begun() && self.position_of(seq) < self.first
+    }
+
     /// Position behind the last byte that any packet covered, whether it can be handed on or not; 0
     /// before the stream has begun.
     pub fn seen_end(&self) -> u64 {

@@ -529,7 +529,7 @@ mod tests {
             body.truncate(body.len() - missing);
             let len = u32::try_from(body.len() - 5).unwrap();
             body[1..5].copy_from_slice(&len.to_le_bytes());
-            assert_eq!(unpacked(&body), [record.clone()]);
+            assert_eq!(unpacked(&body), std::slice::from_ref(&record));
         }
     }
 

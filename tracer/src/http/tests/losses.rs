@@ -298,6 +298,18 @@ fn a_pipelining_client_is_never_paired_again_after_a_loss() {
 }
 
 #[test]
+fn a_request_that_was_overtaken_at_a_late_start_leaves_the_next_one_unpaired() {
+    let mut wire = Wire::in_the_middle();
+    let first = get("/1");
+    let seq = wire.sent;
+    wire.lose(Sent, first.len()).client(&get("/2"));
+    let packet_bytes = first.len() as u32;
+    wire.slice(Sent, Slice { seq, packet_bytes, offset_bytes: 0, captured: first.as_bytes() });
+    wire.server("HTTP/1.1 201 x\r\nContent-Length: 0\r\n\r\n").close();
+    assert_eq!(wire.told(), ["1 GET /2 - body 0/- incomplete"]);
+}
+
+#[test]
 fn a_burst_whose_first_request_was_lost_is_not_paired_with_the_wrong_responses() {
     let mut wire = Wire::new();
     wire.lose(Sent, 50)
