@@ -325,6 +325,9 @@ impl Engine {
     pub fn merge_snapshot(&mut self, sockets: Vec<SnapshotSocket>, start_until: Timestamp) {
         self.tracker.merge_snapshot(sockets, start_until);
         self.collect();
+        // What belonged to no connection up to now belonged to one that is older than the tracer: no loss.
+        self.tracker.counters.unattributed = 0;
+        self.unattributed_payloads = 0;
     }
 
     /// Something was lost: what is unknown from now on need not be older than the tracer.

@@ -62,21 +62,50 @@ pub fn capture(ctx: &SkBuffContext, packet: &Packet) {
     unsafe { FOLLOW.tail_call(ctx, Follower::Whole as u32) };
 }
 
-/// Takes the place for this CPU; false where another one is reading there: packets of one connection may arrive on two at once.
-/// What the other one noted is forgotten, should it have been left there.
+/// What a cursor's `busy` says where nobody reads there.
+const FREE: u32 = 0;
+/// In `busy`: the CPU's number plus one. Above it: how often others found it there.
+const CPU: u32 = 0xffff;
+/// After so many packets what is found there was left there.
+const MOST_FOUND: u32 = 32 << 16;
+
+/// Claims the place for this CPU: packets of one connection may arrive on two at once. [`holds_place`] says later whether the
+/// other one did so in the same moment.
 #[inline(always)]
-pub fn take_place(cursor: &mut Cursor) -> bool {
-    let (busy, cpu) = (cursor.busy, cpu());
-    let is_free = busy == 0 || busy == cpu;
-    cursor.busy = if is_free { cpu } else { 0 };
-    is_free
+pub fn claim_place(cursor: &mut Cursor) {
+    let busy = cursor.busy;
+    if busy == FREE || busy & CPU == cpu() || busy >= MOST_FOUND {
+        set_busy(cursor, cpu());
+    } else {
+        set_busy(cursor, busy.wrapping_add(1 << 16));
+    }
 }
 
-/// This CPU's number plus one.
+/// Whether the place is this CPU's. Without an atomic exchange, which kernels before 5.12 do not have: of two claims in one moment the
+/// later one stands, and by now both see it.
+#[inline(always)]
+pub fn holds_place(cursor: &Cursor) -> bool {
+    // SAFETY: the caller's cursor.
+    unsafe { core::ptr::read_volatile(&raw const cursor.busy) & CPU == cpu() }
+}
+
+/// Gives the place back.
+#[inline(always)]
+pub fn free_place(cursor: &mut Cursor) {
+    set_busy(cursor, FREE);
+}
+
+#[inline(always)]
+fn set_busy(cursor: &mut Cursor, busy: u32) {
+    // SAFETY: the caller's cursor.
+    unsafe { core::ptr::write_volatile(&raw mut cursor.busy, busy) };
+}
+
+/// This CPU's number plus one, as far as it fits.
 #[inline(always)]
 fn cpu() -> u32 {
     // SAFETY: a helper without arguments.
-    unsafe { bpf_get_smp_processor_id() + 1 }
+    unsafe { (bpf_get_smp_processor_id() & (CPU >> 1)) + 1 }
 }
 
 /// Calls the program that takes the step.
@@ -87,7 +116,7 @@ fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word
     let mut follower = cursor.follower();
     if word & WHOLE == 0 && framing::must_capture(word & STEPS, left) {
         cursor.run_out();
-        cursor.busy = 0;
+        free_place(cursor);
         if word & QUIET != 0 {
             return;
         }
@@ -132,6 +161,7 @@ pub fn follow_line(ctx: SkBuffContext) -> i32 {
         let cursor = step.cursor();
         let Some(used) = used else {
             cursor.lose();
+            free_place(cursor);
             return PASS;
         };
         cursor.step(offset, used, payload_bytes);
@@ -289,7 +319,10 @@ impl<'a> Step<'a> {
         match self.emit::<E, N>(read) {
             Some(used) => self.finish(used),
             // The bytes are lost, and the place with them.
-            None => self.cursor().lose(),
+            None => {
+                self.cursor().lose();
+                free_place(self.cursor());
+            }
         }
     }
 
@@ -324,6 +357,6 @@ impl<'a> Step<'a> {
             let word = self.word + 1;
             go(self.ctx, &self.packet, &mut self.memory.cursors[way & 1], from, word);
         }
-        self.cursor().busy = 0;
+        free_place(self.cursor());
     }
 }

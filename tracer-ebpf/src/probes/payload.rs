@@ -51,19 +51,23 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
         return None;
     }
     let way = way(packet);
+    follow::claim_place(&mut memory.cursors[way & 1]);
     let first = first_bytes(ctx, packet.payload_offset as u32, packet.payload_bytes);
     memory.cursors[way & 1].start = first.start() as u8;
     // Read back where it was written: a verifier that knows what lies there follows every kind of start to the end.
     let cursor = settle(&raw mut memory.cursors[way & 1]);
     if memory.class == CLASS_UNDECIDED && !classify(ctx, packet, sk, memory) {
+        follow::free_place(cursor);
         return None;
     }
     if packet::is_nameless(sk.state()) {
         // Its socket may be another's, whose place in a stream is not this packet's.
+        follow::free_place(cursor);
         follow::capture(ctx, packet);
         return None;
     }
-    if follow::take_place(cursor) {
+    let is_ours = follow::holds_place(cursor);
+    if is_ours {
         cursor.meet(packet.seq, packet.payload_bytes);
     } else {
         cursor.take = take::WHOLE;
@@ -95,13 +99,15 @@ pub fn look(ctx: &SkBuffContext, packet: &Packet) -> Option<()> {
         let cursor = settle(&raw mut memory.cursors[way & 1]);
         if begins && is_whole_request(ctx, packet, cursor) {
             cursor.place = place::BODY;
-            cursor.busy = 0;
+            follow::free_place(cursor);
             return None;
         }
         let from = cursor.from;
         follow::begin(ctx, packet, cursor, from, is_small);
     } else {
-        cursor.busy = 0;
+        if is_ours {
+            follow::free_place(cursor);
+        }
         if cursor.take == take::WHOLE && !is_small {
             follow::capture(ctx, packet);
         }
@@ -143,11 +149,12 @@ fn classify(
 ) -> bool {
     let way = way(packet);
     let start = memory.cursors[way & 1].start;
+    let age = Age::of(sk, packet);
     if memory.tries_left == 0 {
-        memory.tries_left = if is_young(sk) { TRIES_NEW } else { TRIES_OLD };
+        memory.tries_left = if age == Age::New { TRIES_NEW } else { TRIES_OLD };
     }
-    let may_begin = memory.tries_left == TRIES_NEW && Start::may_be_message(start);
-    if !Start::is_message(start) && !may_begin {
+    let may_begin = memory.tries_left == TRIES_NEW || age == Age::Begun;
+    if !Start::is_message(start) && !(may_begin && Start::may_be_message(start)) {
         memory.tries_left -= 1;
         if memory.tries_left == 0 {
             memory.class = CLASS_OTHER;
@@ -157,6 +164,9 @@ fn classify(
     let is_certain = Start::is_message(start) && start < Start::ProxyLine as u8;
     memory.class = if is_certain { CLASS_HTTP } else { CLASS_LIKELY };
     memory.cursors[way & 1].begin(packet.seq, 0);
+    if age == Age::Begun && !is_certain {
+        memory.cursors[way & 1].place = place::BODY;
+    }
     // The other direction is where this one acknowledges it, and has not begun a message yet.
     let other = &mut memory.cursors[(way ^ 1) & 1];
     if other.frontier == 0 {
@@ -165,13 +175,32 @@ fn classify(
     true
 }
 
-/// Whether the socket had few packets so far: this is the first payload that could be seen of it.
-#[inline(always)]
-fn is_young(sk: PacketSocket) -> bool {
-    // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
-    unsafe {
-        let tcp = bpf_tcp_sock(sk.0);
-        tcp.is_null() || (*tcp).data_segs_in + (*tcp).data_segs_out <= 64
+/// How much of a socket's stream was there before the first packet that could be seen of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Age {
+    /// Nothing.
+    New,
+    /// What came with the handshake: with TCP_DEFER_ACCEPT and Fast Open the first data arrives at the listener.
+    Begun,
+    /// More than can be known.
+    Old,
+}
+
+impl Age {
+    #[inline(always)]
+    fn of(sk: PacketSocket, packet: &Packet) -> Age {
+        // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
+        unsafe {
+            let tcp = bpf_tcp_sock(sk.0);
+            if tcp.is_null() {
+                return Age::New;
+            }
+            let segments = (*tcp).data_segs_in + (*tcp).data_segs_out;
+            if packet.direction != SENT && (*tcp).data_segs_in == 1 && (*tcp).data_segs_out <= 1 {
+                return Age::Begun;
+            }
+            if segments <= 64 { Age::New } else { Age::Old }
+        }
     }
 }
 
