@@ -257,7 +257,7 @@ impl Cursor {
         }
         let fresh_bytes = end.wrapping_sub(self.frontier).cast_signed();
         if !is_lost && fresh_bytes <= 0 {
-            self.take = if self.fills_hole(seq, end) { take::WHOLE } else { take::HEAD };
+            self.take = if self.may_fill_hole(seq) { take::WHOLE } else { take::HEAD };
             return;
         }
         if starts && (is_lost || self.frontier == seq && self.may_begin_here()) {
@@ -271,8 +271,7 @@ impl Cursor {
             if self.skip_bytes >= missing {
                 self.skip_bytes -= missing;
             } else {
-                self.hole_from = seq.wrapping_add_signed(offset);
-                self.hole_to = seq;
+                self.note_hole(seq.wrapping_add_signed(offset), seq);
                 self.lose();
             }
             offset = 0;
@@ -280,20 +279,23 @@ impl Cursor {
         self.go_on(offset.cast_unsigned(), packet_bytes);
     }
 
-    /// Whether an old packet brings bytes that other packets overtook; what is sent again does not.
+    /// Packets are missing that were needed: those that were overtaken are still to come, several at a time where a connection's
+    /// packets arrive on two CPUs.
     #[inline(always)]
-    fn fills_hole(&mut self, seq: u32, end: u32) -> bool {
+    fn note_hole(&mut self, from: u32, to: u32) {
+        const RECENT_BYTES: u32 = 4 << 20;
+        let is_recent = from.wrapping_sub(self.hole_from) < RECENT_BYTES;
+        if self.hole_to == self.hole_from || !is_recent {
+            self.hole_from = from;
+        }
+        self.hole_to = to;
+    }
+
+    /// Whether an old packet may bring bytes that were needed and that other packets overtook.
+    #[inline(always)]
+    fn may_fill_hole(&self, seq: u32) -> bool {
         let hole_bytes = self.hole_to.wrapping_sub(self.hole_from);
-        let at = seq.wrapping_sub(self.hole_from);
-        if hole_bytes == 0 || at >= hole_bytes {
-            return false;
-        }
-        if at == 0 {
-            let length = end.wrapping_sub(seq);
-            let filled = if length < hole_bytes { length } else { hole_bytes };
-            self.hole_from = self.hole_from.wrapping_add(filled);
-        }
-        true
+        self.place == place::SEARCH || seq.wrapping_sub(self.hole_from) < hole_bytes
     }
 
     /// Reading came to `offset` of the packet: sets where it goes on.
