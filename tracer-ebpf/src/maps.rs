@@ -104,7 +104,7 @@ const EMPTY: Cursor = Cursor {
     hole_from: 0,
     hole_to: 0,
     busy: 0,
-    reserved: 0,
+    doubt: 0,
 };
 
 impl SocketMemory {

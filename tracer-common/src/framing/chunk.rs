@@ -74,6 +74,8 @@ impl Cursor {
                 continue;
             }
             let number = get(&self.number);
+            let doubt = get(&self.doubt);
+            set(&mut self.doubt, doubt.saturating_sub(1));
             if number == 0 {
                 return self.begin_trailer(&window, index);
             }
@@ -115,6 +117,7 @@ impl Cursor {
             }
             if budget_bytes == 0 {
                 set(&mut self.place, place::LOST);
+                set(&mut self.doubt, 0);
             }
         }
         window.length

@@ -42,6 +42,8 @@ pub const fn must_capture(step: u32, left_bytes: u32) -> bool {
 const LOST_BUDGET_BYTES: u32 = 1 << 20;
 /// The same in a chunked message: a line is found in one of eight places where it may lie.
 const SEARCH_BUDGET_BYTES: u32 = 4 << 20;
+/// See [`Cursor::doubt`].
+const DOUBTED_LINES: u32 = 4;
 /// The same in a message of many small chunks. It is not searched for a line: in what is mostly lines a wrong one is found.
 const DENSE_BUDGET_BYTES: u32 = 64 << 20;
 /// Bytes of a head that are read before the place counts as lost.
@@ -145,8 +147,9 @@ pub struct Cursor {
     pub hole_to: u32,
     /// Number of the CPU that reads a packet at this place, plus one; 0 while none does.
     pub busy: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Chunk-size lines that still have to be where they are expected before the place is believed: it was searched
+    /// for, and content may hold what looks like a line. Until then packets are captured whole.
+    pub doubt: u32,
 }
 
 const _: () = assert!(size_of::<Cursor>() == 72);
@@ -234,6 +237,7 @@ impl Cursor {
     /// A message begins at sequence number `seq`.
     #[inline(always)]
     pub fn begin(&mut self, seq: u32, flags: u8) {
+        self.doubt = 0;
         self.skip_bytes = 0;
         self.number = 0;
         self.frontier = seq;
@@ -332,6 +336,13 @@ impl Cursor {
         if get(&self.place) == place::HEAD { from } else { get(&self.index) }
     }
 
+    /// Whether packets are to be captured whole although they are read.
+    #[inline(always)]
+    #[must_use]
+    pub fn is_in_doubt(&self) -> bool {
+        get(&self.doubt) != 0
+    }
+
     /// Who reads at the place.
     #[inline(always)]
     #[must_use]
@@ -380,6 +391,7 @@ impl Cursor {
             1 << place::DATA_END | 1 << place::SIZE | 1 << place::EXTENSION | 1 << place::SEARCH;
         let chunked = CHUNKED >> (get(&self.place) & 15) & 1 == 1;
         set(&mut self.place, if chunked { place::SEARCH } else { place::LOST });
+        set(&mut self.doubt, if chunked { DOUBTED_LINES } else { 0 });
         set(&mut self.skip_bytes, 0);
         set(&mut self.number, 0);
         set(&mut self.budget_bytes, if chunked { SEARCH_BUDGET_BYTES } else { LOST_BUDGET_BYTES });
@@ -392,6 +404,7 @@ impl Cursor {
         self.lose();
         if is_dense {
             set(&mut self.place, place::LOST);
+            set(&mut self.doubt, 0);
             set(&mut self.budget_bytes, DENSE_BUDGET_BYTES);
         }
     }
@@ -400,6 +413,7 @@ impl Cursor {
     #[inline(always)]
     fn give_up(&mut self) {
         set(&mut self.place, place::LOST);
+        set(&mut self.doubt, 0);
         set(&mut self.skip_bytes, 0);
         set(&mut self.budget_bytes, 0);
     }

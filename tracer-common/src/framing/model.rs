@@ -36,12 +36,16 @@ pub fn packet(
     } else if cursor.take == take::WHOLE {
         captured(0..packet.len());
     }
+    let is_whole = is_small || cursor.take == take::READ && cursor.is_in_doubt();
+    if is_whole && !is_small {
+        captured(0..packet.len());
+    }
     for step in 0..MAX_STEPS {
         if cursor.take != take::READ {
             return;
         }
         let from = cursor.from as usize;
-        if must_capture(step, length - cursor.from) {
+        if must_capture(step, if is_whole { length } else { length - cursor.from }) {
             cursor.run_out();
             captured(from..packet.len());
             return;
@@ -56,7 +60,7 @@ pub fn packet(
         }
         let used = read(cursor, bytes) as usize;
         assert!(used <= bytes.len(), "{used} of {} bytes used: {cursor:?}", bytes.len());
-        if !is_small {
+        if !is_whole {
             captured(from..from + used);
         }
         cursor.step(from as u32, used as u32, length);

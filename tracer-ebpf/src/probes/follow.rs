@@ -39,8 +39,8 @@ const LINES_AT_ONCE: u32 = 3;
 const STEPS: u32 = 0xff;
 /// In the same word: the packet is captured whole already.
 const QUIET: u32 = 0x100;
-/// In the same word: what is left of the packet is captured, and not read.
-const WHOLE: u32 = 0x200;
+/// In the same word: the packet is captured whole once it was read.
+const THEN_WHOLE: u32 = 0x200;
 
 /// Reads from byte `from` of a packet on, and captures what is read unless the packet `is_captured`.
 #[inline(always)]
@@ -51,13 +51,20 @@ pub fn begin(
     from: u32,
     is_captured: bool,
 ) {
-    go(ctx, packet, cursor, from, if is_captured { QUIET } else { 0 });
+    let word = if is_captured {
+        QUIET
+    } else if cursor.is_in_doubt() {
+        QUIET | THEN_WHOLE
+    } else {
+        0
+    };
+    go(ctx, packet, cursor, from, word);
 }
 
 /// Captures a packet whole, without the place in its stream.
 #[inline(always)]
 pub fn capture(ctx: &SkBuffContext, packet: &Packet) {
-    packet.save(ctx, 0, WHOLE);
+    packet.save(ctx, 0, 0);
     // SAFETY: as in `go`.
     unsafe { FOLLOW.tail_call(ctx, Follower::Whole as u32) };
 }
@@ -111,18 +118,18 @@ fn cpu() -> u32 {
 /// Calls the program that takes the step.
 #[inline(always)]
 fn go(ctx: &SkBuffContext, packet: &Packet, cursor: &mut Cursor, from: u32, word: u32) {
-    let left = packet.payload_bytes.wrapping_sub(from);
-    let mut word = word;
+    let is_captured_later = word & THEN_WHOLE != 0;
+    let captured = if is_captured_later { 0 } else { from };
+    let left = packet.payload_bytes.wrapping_sub(captured);
     let mut follower = cursor.follower();
-    if word & WHOLE == 0 && framing::must_capture(word & STEPS, left) {
+    let mut from = from;
+    if framing::must_capture(word & STEPS, left) {
         cursor.run_out();
         free_place(cursor);
-        if word & QUIET != 0 {
+        if word & QUIET != 0 && !is_captured_later {
             return;
         }
-        word |= WHOLE;
-    }
-    if word & WHOLE != 0 {
+        from = captured;
         follower = Follower::Whole as u32;
     }
     packet.save(ctx, from, word);
@@ -186,6 +193,7 @@ pub fn follow_lines(ctx: SkBuffContext) -> i32 {
 #[cgroup_skb]
 pub fn follow_whole(ctx: SkBuffContext) -> i32 {
     if let Some(mut step) = Step::of(&ctx) {
+        step.word = 0;
         let used = if step.left() > REST_BYTES {
             step.emit::<Endpoints, { WHOLE_BYTES as usize }>(|_, window| window.length())
         } else {
@@ -193,7 +201,7 @@ pub fn follow_whole(ctx: SkBuffContext) -> i32 {
         };
         let from = step.offset + used.unwrap_or(WHOLE_BYTES);
         if from < step.packet.payload_bytes {
-            step.packet.save(&ctx, from, WHOLE);
+            step.packet.save(&ctx, from, 0);
             // SAFETY: as in `go`. The kernel bounds the calls.
             unsafe { FOLLOW.tail_call(&ctx, Follower::Whole as u32) };
         }
@@ -322,6 +330,9 @@ impl<'a> Step<'a> {
             None => {
                 self.cursor().lose();
                 free_place(self.cursor());
+                if self.word & THEN_WHOLE != 0 {
+                    capture(self.ctx, &self.packet);
+                }
             }
         }
     }
@@ -358,5 +369,8 @@ impl<'a> Step<'a> {
             go(self.ctx, &self.packet, &mut self.memory.cursors[way & 1], from, word);
         }
         free_place(self.cursor());
+        if self.word & THEN_WHOLE != 0 {
+            capture(self.ctx, &self.packet);
+        }
     }
 }
