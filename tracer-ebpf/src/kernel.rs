@@ -76,6 +76,20 @@ pub unsafe fn memory(sk: *mut c_void) -> *mut SocketMemory {
 /// As for [`memory`].
 #[inline(always)]
 pub unsafe fn memory_or_new(sk: *mut c_void) -> *mut SocketMemory {
+    // SAFETY: the caller's promise.
+    let memory = unsafe { memory_made(sk) };
+    if !memory.is_null() {
+        return memory;
+    }
+    // Of two CPUs that make it at once one gets nothing (EAGAIN); now it is there.
+    // SAFETY: as above.
+    unsafe { memory_made(sk) }
+}
+
+/// # Safety
+/// As for [`memory`].
+#[inline(always)]
+unsafe fn memory_made(sk: *mut c_void) -> *mut SocketMemory {
     // SAFETY: as for `memory`; without an initial value the kernel clears the new memory.
     unsafe {
         bpf_sk_storage_get(

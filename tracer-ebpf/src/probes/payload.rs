@@ -167,12 +167,31 @@ fn classify(
     if age == Age::Begun && !is_certain {
         memory.cursors[way & 1].place = place::BODY;
     }
-    // The other direction is where this one acknowledges it, and has not begun a message yet.
+    // The other direction is where this one acknowledges it.
     let other = &mut memory.cursors[(way ^ 1) & 1];
     if other.frontier == 0 {
         other.begin(packet.ack(ctx), 0);
+        if has_sent_before(sk, way ^ 1) {
+            // A request that came with the handshake: its content is next, or another message.
+            other.place = place::BODY;
+        }
     }
     true
+}
+
+/// Whether segments with data went this way.
+#[inline(always)]
+fn has_sent_before(sk: PacketSocket, way: usize) -> bool {
+    // SAFETY: the verifier knows `sk` as a full socket; the result is checked.
+    unsafe {
+        let tcp = bpf_tcp_sock(sk.0);
+        if tcp.is_null() {
+            return false;
+        }
+        // Both are read: the verifier allows no arithmetic on this pointer.
+        let (sent, received) = (hide((*tcp).data_segs_out), hide((*tcp).data_segs_in));
+        (if way == 0 { sent } else { received }) != 0
+    }
 }
 
 /// How much of a socket's stream was there before the first packet that could be seen of it.
