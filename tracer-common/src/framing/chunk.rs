@@ -12,8 +12,8 @@ const SMALL_BYTES: u64 = 64;
 const MAX_BEFORE_DIGIT: u64 = u64::MAX >> 4;
 /// Words of a window in which [`Cursor::find_chunk_line`] searches: more is more than a verifier follows.
 const SEARCH_WORDS: u32 = 64;
-/// A digit and CRLF.
-const MIN_LINE_BYTES: u32 = 3;
+/// Three digits and CRLF: smaller chunks are not searched for, and content has many shorter lines.
+const MIN_LINE_BYTES: u32 = 5;
 /// Eight digits and CRLF: the longest line that [`Cursor::find_chunk_line`] believes.
 const MAX_LINE_BYTES: u32 = 10;
 
@@ -75,7 +75,7 @@ impl Cursor {
             }
             let number = get(&self.number);
             let doubt = get(&self.doubt);
-            set(&mut self.doubt, doubt.saturating_sub(1));
+            set(&mut self.doubt, if doubt & 0xff == 0 { 0 } else { doubt - 1 });
             if number == 0 {
                 return self.begin_trailer(&window, index);
             }

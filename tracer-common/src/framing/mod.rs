@@ -44,6 +44,8 @@ const LOST_BUDGET_BYTES: u32 = 1 << 20;
 const SEARCH_BUDGET_BYTES: u32 = 4 << 20;
 /// See [`Cursor::doubt`].
 const DOUBTED_LINES: u32 = 4;
+/// In [`Cursor::doubt`]: a message began in the other direction since the place was lost.
+const OTHER_HAS_SPOKEN: u32 = 0x100;
 /// The same in a message of many small chunks. It is not searched for a line: in what is mostly lines a wrong one is found.
 const DENSE_BUDGET_BYTES: u32 = 64 << 20;
 /// Bytes of a head that are read before the place counts as lost.
@@ -340,7 +342,7 @@ impl Cursor {
     #[inline(always)]
     #[must_use]
     pub fn is_in_doubt(&self) -> bool {
-        get(&self.doubt) != 0
+        get(&self.doubt) & !OTHER_HAS_SPOKEN != 0
     }
 
     /// Who reads at the place.
@@ -371,10 +373,20 @@ impl Cursor {
     }
 
     /// Whether a packet that begins like a message may be believed: not in the middle of content, which
-    /// may look like anything.
+    /// may look like anything. While a line is searched for it may, once the other end has spoken.
     #[inline(always)]
     fn may_begin_here(&self) -> bool {
+        if self.place == place::SEARCH {
+            return get(&self.doubt) & OTHER_HAS_SPOKEN != 0;
+        }
         self.skip_bytes == 0 || self.flags & flag::UNTOUCHED != 0
+    }
+
+    /// A message began in the other direction: the one that is searched in may be over.
+    #[inline(always)]
+    pub fn hear_other(&mut self) {
+        let doubt = get(&self.doubt);
+        set(&mut self.doubt, if doubt == 0 { 0 } else { doubt | OTHER_HAS_SPOKEN });
     }
 
     /// Sets a flag.

@@ -226,11 +226,12 @@ impl Age {
 /// What reading a packet showed of its socket.
 #[inline(always)]
 pub fn conclude(memory: &mut SocketMemory, way: usize) {
-    let cursor = &mut memory.cursors[way & 1];
-    if cursor.started != asked::NOTHING {
-        memory.asked = cursor.started;
-        cursor.started = asked::NOTHING;
+    if memory.cursors[way & 1].started != asked::NOTHING {
+        memory.asked = memory.cursors[way & 1].started;
+        memory.cursors[way & 1].started = asked::NOTHING;
+        memory.cursors[(way ^ 1) & 1].hear_other();
     }
+    let cursor = &mut memory.cursors[way & 1];
     let flags = cursor.flags;
     cursor.flags = flags & !(flag::ALIEN | flag::LEFT);
     let is_likely = memory.class == CLASS_LIKELY;
