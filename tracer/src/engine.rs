@@ -330,6 +330,11 @@ impl Engine {
         self.unattributed_payloads = 0;
     }
 
+    /// States or timers were lost, shortly before `at`.
+    pub fn note_loss(&mut self, at: Timestamp) {
+        self.tracker.note_loss(at);
+    }
+
     /// Something was lost: what is unknown from now on need not be older than the tracer.
     pub fn end_start(&mut self) {
         self.tracker.end_start();

@@ -112,6 +112,8 @@ struct Losses {
     /// Kernel events among what follows.
     events: u64,
     told: [u64; Hook::ALL.len()],
+    /// States and timers among them that the engine knows of.
+    noted: u64,
     told_missed_runs: [u64; Group::ALL.len()],
     told_core: [u64; engine::LOSSES],
     told_malformed: u64,
@@ -309,6 +311,7 @@ impl Pipeline {
 
     fn step(&mut self, until_ns: u64, out: &mut Vec<Output>) -> Progress {
         self.see_to_start(until_ns);
+        self.note_losses(until_ns);
         let mut events = 0;
         let Pipeline {
             loaded,
@@ -381,6 +384,16 @@ impl Pipeline {
         if is_start && Hook::ALL.into_iter().any(has_lost) {
             self.start_until_ns = 0;
             self.engine.end_start();
+        }
+    }
+
+    /// Before the events of this look: what they lack may be among what was lost.
+    fn note_losses(&mut self, until_ns: u64) {
+        let lost = |hook| self.loaded.counters.read(hook).lost;
+        let lost = lost(Hook::State) + lost(Hook::Timers);
+        if lost > self.losses.noted {
+            self.losses.noted = lost;
+            self.engine.note_loss(self.anchor.at(until_ns));
         }
     }
 

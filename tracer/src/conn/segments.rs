@@ -38,7 +38,8 @@ impl Tracker {
         };
         let Some(id) = found else {
             // A packet without a full socket may belong to no connection: the RST that answers a refused SYN.
-            self.counters.unattributed += u64::from(!segment.by_tuple);
+            let is_anothers = segment.by_tuple && !self.tables.is_ambiguous(&segment.tuple);
+            self.counters.unattributed += u64::from(!is_anothers);
             return;
         };
         if let Some(connection) = self.tables.get(id)

@@ -58,6 +58,11 @@ impl Tracker {
         self.start_until = Timestamp(0);
     }
 
+    /// States or timers were lost, shortly before `at`.
+    pub fn note_loss(&mut self, at: Timestamp) {
+        self.lost_at = at;
+    }
+
     /// A later look at the small sockets in an orphan's FIN_WAIT2: one that is in TIME_WAIT by now went there silently.
     pub fn look(&mut self, sockets: &[SnapshotSocket], at: Timestamp) {
         for socket in sockets {

@@ -88,6 +88,15 @@ impl Tables {
         (!same().any(|(_, c)| is_another(c))).then_some(key)
     }
 
+    /// Whether ends on several interfaces have this tuple, so that it is not known which one is meant.
+    pub fn is_ambiguous(&self, tuple: &Tuple) -> bool {
+        let any = tuple.on_any_interface();
+        let mut ends = self.by_pair.iter_hash(self.hashes.pair(tuple));
+        let has_end =
+            ends.any(|key| self.get(*key).is_some_and(|c| c.tuple.on_any_interface() == any));
+        has_end && self.by_tuple(tuple).is_none()
+    }
+
     pub fn by_skaddr(&self, skaddr: u64) -> Option<Key> {
         let is_it = |key: &Key| self.skaddr_of(*key) == skaddr;
         self.by_skaddr.find(self.hashes.number(skaddr), is_it).copied()

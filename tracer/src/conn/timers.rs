@@ -15,6 +15,9 @@ use crate::record::Source;
 use crate::tcp::{Endpoint, TcpState};
 use crate::time::Timestamp;
 
+/// How long after events were found to be lost more of them may be.
+const LOSS_SPAN_NS: u64 = 1_000_000_000;
+
 impl Tracker {
     pub(super) fn apply_timer(&mut self, at: Timestamp, cookie: Option<u64>, timer: &Timer) {
         match (timer.of, timer.op) {
@@ -232,6 +235,14 @@ impl Tracker {
             return;
         }
         connection.evidence.timer_expired = small.expired;
+        // A request whose child was lost ends like one that was given up.
+        let may_have_child = connection.state == TcpState::SynRecv && !small.expired;
+        if may_have_child
+            && self.lost_at != Timestamp(0)
+            && self.lost_at.plus_ns(LOSS_SPAN_NS) >= ended_at
+        {
+            connection.evidence.miss();
+        }
         self.tables.unindex_small(id);
         self.step(id, TcpState::Close, ended_at, Source::Observed);
         self.end(id, ended_at);

@@ -103,6 +103,8 @@ pub struct Tracker {
     pub(super) limits: Limits,
     /// Up to when what was not seen may be from before the hooks. See [`Tracker::is_start`].
     pub(super) start_until: Timestamp,
+    /// When states or timers were last found to be lost; 0 for never.
+    pub(super) lost_at: Timestamp,
     /// Whether segments are seen in cgroup_skb.
     pub(super) sees_segments: bool,
     last_id: u64,

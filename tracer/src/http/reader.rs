@@ -768,7 +768,7 @@ impl Reader {
 
     /// Ends the message being read, if any, where its framing was lost, and looks for the next.
     fn lose_framing(&mut self, in_message: bool, context: &mut Context<'_>) {
-        context.counters.framing_losses += 1;
+        context.counters.framing_losses += u64::from(in_message || self.has_begun_message);
         if in_message {
             self.progress.missing_bytes = None;
             self.end_message(false, context);
@@ -792,7 +792,8 @@ impl Reader {
             }
         }
         if !was_tentative {
-            context.counters.malformed += 1;
+            // A stream that was never HTTP has lost nothing.
+            context.counters.malformed += u64::from(self.has_begun_message);
             self.malformed += 1;
             self.alien |= !self.has_begun_message || self.malformed >= context.limits.max_malformed;
             self.lose_framing(false, context);

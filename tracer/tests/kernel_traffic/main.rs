@@ -46,7 +46,7 @@ const fn case(
     name: &'static str,
     play: fn(&mut Place) -> Vec<Check>,
 ) -> Case {
-    Case::with(needs, name, play).from_packets_alone()
+    Case::with(needs, name, play).judged_by_packets_alone()
 }
 
 fn main() -> ExitCode {

@@ -15,8 +15,8 @@ const MIB: u64 = 1 << 20;
 
 /// Content lengths, bytes: about those of packets and of the kernel side's capture budget, and
 /// beyond.
-const SIZES: [u64; 7] = [0, 1, 1 << 10, (64 << 10) - 1, 64 << 10, 1_000_000, 10 * MIB];
-const LONG_SIZES: [u64; 1] = [100 * MIB];
+const SIZES: [u64; 6] = [0, 1, 1 << 10, (64 << 10) - 1, 64 << 10, 1_000_000];
+const LONG_SIZES: [u64; 2] = [10 * MIB, 100 * MIB];
 /// Once for each way to a server.
 const HUGE_BYTES: u64 = 1 << 30;
 

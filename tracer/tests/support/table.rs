@@ -58,7 +58,7 @@ impl Case {
 
     /// The case, as one that is judged by what comes from packets alone. No shielded process hides
     /// those, so nothing excuses a deviation.
-    pub const fn from_packets_alone(self) -> Case {
+    pub const fn judged_by_packets_alone(self) -> Case {
         Case { from_packets_alone: true, ..self }
     }
 
