@@ -221,7 +221,10 @@ impl HttpConnection {
 
     /// Hands out what was counted; counting begins anew.
     pub fn take_counters(&mut self) -> Counters {
-        std::mem::take(&mut self.counters)
+        let counters = std::mem::take(&mut self.counters);
+        // Where no message was seen there was none to lose.
+        let is_http = matches!(self.protocol, Protocol::Http | Protocol::Upgraded);
+        if is_http { counters } else { Counters::default() }
     }
 
     /// Bytes kept at the moment: held out of order, in unfinished heads, in requests without a response.

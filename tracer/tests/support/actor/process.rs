@@ -237,8 +237,28 @@ fn restored(local: SocketAddr, remote: SocketAddr, seqs: [u32; 2]) -> io::Result
     }
     socket.bind(&local.into())?;
     socket.connect(&remote.into())?;
+    restore_window(&socket, seqs[1])?;
     set_tcp(&socket, libc::TCP_REPAIR, REPAIR_OFF_NO_WP)?;
     Ok(socket)
+}
+
+/// Both windows, as CRIU restores them: without them the socket waits for its persist timer.
+fn restore_window(socket: &Socket, next_received: u32) -> io::Result<()> {
+    const TCP_REPAIR_WINDOW: libc::c_int = 29;
+    const WINDOW_BYTES: u32 = 32 * 1024;
+    // struct tcp_repair_window: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup.
+    let window = [next_received, WINDOW_BYTES, WINDOW_BYTES, WINDOW_BYTES, next_received];
+    // SAFETY: the value lives across the call, and its length is that of the array.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            TCP_REPAIR_WINDOW,
+            window.as_ptr().cast(),
+            size_of_val(&window) as libc::socklen_t,
+        )
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn next_seq(socket: &Socket, queue: libc::c_int) -> io::Result<u32> {
