@@ -126,3 +126,38 @@ fn content_of_large_messages_is_not_captured() {
     }
     assert!(captured * 8 < content, "{captured} of {content} bytes of content were captured");
 }
+
+#[test]
+fn any_bytes_in_any_packets_stay_within_their_packets() {
+    let mut random = Random(0x5eed);
+    let words: [&[u8]; 12] = [
+        b"HTTP/1.1 200 OK\r\n",
+        b"GET / HTTP/1.1\r\n",
+        b"Content-Length: ",
+        b"\r\n",
+        b"\r\n\r\n",
+        b"1a\r\n",
+        b"0\r\n\r\n",
+        b"ffffffff\r\n",
+        b"PROXY TCP4 x\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+        b"x",
+        b"7",
+    ];
+    for _ in 0..3000 {
+        let mut cursor = Cursor::default();
+        let mut seq = u32::MAX - 1000;
+        for _ in 0..20 {
+            let mut packet = Vec::new();
+            let most = [2, 20, 400][random.below(3)];
+            for _ in 0..1 + random.below(most) {
+                packet.extend_from_slice(words[random.below(words.len())]);
+            }
+            let jump = if random.below(8) == 0 { random.below(4000) as i32 - 2000 } else { 0 };
+            model::packet(&mut cursor, seq.wrapping_add_signed(jump), &packet, |range| {
+                assert!(range.start <= range.end && range.end <= packet.len());
+            });
+            seq = seq.wrapping_add(packet.len() as u32);
+        }
+    }
+}
