@@ -9,7 +9,8 @@
 
 pub mod framing;
 
-/// Largest number of payload bytes in one [`Payload`] event; longer captures come as several events.
+/// Payload bytes in one [`Payload`] event while a packet is searched. A packet that is captured whole
+/// comes in slices of up to [`framing::WHOLE_BYTES`].
 pub const SLICE_BYTES: usize = 4096;
 /// Bytes of a packet that are captured where the place in its stream is not known.
 pub const HEAD_BYTES: usize = 256;
